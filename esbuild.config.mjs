@@ -1,0 +1,137 @@
+// Builds dist/ (skipped when nothing changed) and, with --types, the declarations of the .wgsl modules.
+//   node esbuild.config.mjs [--types] [--force]
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { root, wgslEsbuild, writeTypes } from './src/host/wgsl-plugin.mjs';
+
+const dist = join(root, 'dist');
+const stamp = join(dist, '.built');
+const sources = ['src', 'shaders', 'weights-tools', 'demo', 'esbuild.config.mjs', 'package.json', 'package-lock.json'];
+
+/** @type {import('esbuild').BuildOptions} */
+const common = {
+  absWorkingDir: root,
+  bundle: true,
+  format: 'esm',
+  target: 'es2023',
+  minify: true,
+  sourcemap: true,
+  legalComments: 'none',
+  logLevel: 'silent',
+};
+const browser = [
+  { in: 'src/index.ts', out: 'index' },
+  { in: 'src/checkpoints/index.ts', out: 'checkpoints' },
+  { in: 'src/host/page.ts', out: 'host/page' },
+  { in: 'demo/main.ts', out: 'demo/main' },
+];
+const node = [{ in: 'src/host/cli.ts', out: 'host/cli' }];
+const demoFiles = ['index.html', 'style.css'];
+
+/** Latest change of a file, or of anything below a folder: deletions show in the folder's own time. @param {string} path @returns {number} */
+function newest(path) {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  if (!stats) return 0;
+  if (!stats.isDirectory()) return stats.mtimeMs;
+  return readdirSync(path).reduce((latest, name) => Math.max(latest, newest(join(path, name))), stats.mtimeMs);
+}
+
+/** Is dist/ newer than everything it is made of? */
+export function isBuilt() {
+  const built = statSync(stamp, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  return built > 0 && sources.every((source) => newest(join(root, source)) <= built);
+}
+
+/** Builds every bundle. Throws with esbuild's own messages in readable form. */
+export async function build() {
+  const esbuild = await import('esbuild');
+  const started = new Date();
+  const exists = (/** @type {{ in: string }} */ entry) => existsSync(join(root, entry.in));
+  await readable(esbuild, [
+    esbuild.build({
+      ...common,
+      entryPoints: browser.filter(exists),
+      outdir: 'dist',
+      platform: 'browser',
+      plugins: [wgslEsbuild({ minify: true })],
+    }),
+    esbuild.build({
+      ...common,
+      entryPoints: node.filter(exists),
+      outdir: 'dist',
+      platform: 'node',
+      target: 'node20',
+      packages: 'external',
+      plugins: [wgslEsbuild({ minify: true })],
+    }),
+  ]);
+  mkdirSync(join(dist, 'demo'), { recursive: true });
+  for (const name of demoFiles) {
+    if (existsSync(join(root, 'demo', name))) cpSync(join(root, 'demo', name), join(dist, 'demo', name));
+  }
+  // Stamped with the time the build began: a file saved meanwhile is built next time.
+  writeFileSync(stamp, `${started.toISOString()}\n`);
+  const { utimesSync } = await import('node:fs');
+  utimesSync(stamp, started, started);
+}
+
+/**
+ * The page bundle of the test run: tests/setup/page.ts and every tests/**\/*.page.ts, which register their handlers.
+ * Kept in memory, so that runs side by side do not overwrite each other. Shaders stay unminified for readable messages.
+ * @returns {Promise<Map<string, Uint8Array>>} file name -> contents
+ */
+export async function buildTestPage() {
+  const esbuild = await import('esbuild');
+  const handlers = readdirSync(join(root, 'tests'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.page.ts') && !entry.parentPath.includes('node_modules'))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+  const imports = [...handlers, join(root, 'tests/setup/page.ts')].map((file) => `import ${JSON.stringify(file)};`);
+  const [result] = await readable(esbuild, [
+    esbuild.build({
+      ...common,
+      minify: false,
+      sourcemap: 'inline',
+      stdin: { contents: imports.join('\n'), resolveDir: root, sourcefile: 'test-page.ts', loader: 'ts' },
+      outfile: 'page.js',
+      write: false,
+      platform: 'browser',
+      plugins: [wgslEsbuild()],
+    }),
+  ]);
+  return new Map(result.outputFiles.map((file) => ['page.js', file.contents]));
+}
+
+/**
+ * @template {import('esbuild').BuildResult} T
+ * @param {typeof import('esbuild')} esbuild
+ * @param {Promise<T>[]} builds
+ * @returns {Promise<T[]>}
+ */
+async function readable(esbuild, builds) {
+  const settled = await Promise.allSettled(builds);
+  const failures = settled.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  if (failures.length > 0) {
+    const lines = [];
+    for (const failure of failures) {
+      if (!failure.errors) throw failure;
+      lines.push(...(await esbuild.formatMessages(failure.errors, { kind: 'error', color: process.stderr.isTTY ?? false })));
+    }
+    throw Object.assign(new Error(lines.join('').trimEnd()), { name: 'BuildError' });
+  }
+  return settled.map((result) => /** @type {PromiseFulfilledResult<T>} */ (result).value);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    if (process.argv.includes('--types')) writeTypes();
+    else if (process.argv.includes('--force') || !isBuilt()) {
+      if (process.argv.includes('--force')) rmSync(dist, { recursive: true, force: true });
+      await build();
+    }
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}
