@@ -1,0 +1,71 @@
+/**
+ * Random access to a file's bytes, from a Blob or File (page, worker, Node's fs.openAsBlob), from memory, or from any
+ * object with the same two members (the command line reads through a file handle). Counts what was read for progress bars.
+ */
+import { BackdropError } from '../errors.ts';
+import type { OpenOptions } from './tensors.ts';
+
+export interface ByteReader {
+  readonly size: number;
+  /** Bytes [begin, end), a copy the caller owns. Both ends lie within the file. */
+  read(begin: number, end: number): Promise<Uint8Array>;
+}
+
+export type FileLike = Blob | ArrayBuffer | Uint8Array | ByteReader;
+
+export interface OpenFile extends ByteReader {
+  /** Name for messages. */
+  readonly name: string;
+}
+
+/** Largest single read: typed arrays and Blob.arrayBuffer() go wrong above 2 GiB in some engines. */
+const MAX_READ = 2 ** 31 - 1;
+
+/** Wraps a file: names it, counts progress, honours the abort signal, and types every failed or short read. */
+export function openFile(file: FileLike, options: OpenOptions = {}): OpenFile {
+  if ('name' in file && 'read' in file && typeof file.name === 'string') return file as OpenFile;
+  const name = options.fileName ?? ('name' in file && typeof file.name === 'string' ? file.name : 'checkpoint');
+  const size = 'read' in file || file instanceof Blob ? file.size : file.byteLength;
+  let loaded = 0;
+
+  async function fetchBytes(begin: number, end: number): Promise<Uint8Array> {
+    if ('read' in file) return file.read(begin, end);
+    if (file instanceof Blob) return new Uint8Array(await file.slice(begin, end).arrayBuffer());
+    return file instanceof Uint8Array ? file.slice(begin, end) : new Uint8Array(file.slice(begin, end));
+  }
+
+  async function read(begin: number, end: number): Promise<Uint8Array> {
+    options.signal?.throwIfAborted();
+    if (begin < 0 || end < begin || end > size) {
+      throw new BackdropError('E_CKPT_TRUNCATED', `${name}: bytes ${begin} to ${end} are needed, the file has ${size}`, {
+        hint: 'the download was probably cut: compare its size with the published one',
+        details: { file: name, begin, end, size },
+      });
+    }
+    if (end - begin > MAX_READ) {
+      throw new BackdropError('E_CKPT_LIMIT', `${name}: one piece of ${end - begin} bytes is more than this reader handles (${MAX_READ})`, {
+        hint: 'store the tensors separately',
+      });
+    }
+    let bytes: Uint8Array;
+    try {
+      bytes = await fetchBytes(begin, end);
+    } catch (cause) {
+      options.signal?.throwIfAborted();
+      throw new BackdropError('E_FILE_MISSING', `${name}: reading bytes ${begin} to ${end} failed: ${String(cause)}`, {
+        hint: 'the file was moved, changed or removed since it was chosen: choose it again',
+        cause,
+      });
+    }
+    options.signal?.throwIfAborted();
+    if (bytes.byteLength !== end - begin) {
+      throw new BackdropError('E_CKPT_TRUNCATED', `${name}: ${end - begin} bytes at ${begin} were asked for, ${bytes.byteLength} came`, {
+        hint: 'the file changed while it was read',
+      });
+    }
+    loaded += bytes.byteLength;
+    options.onProgress?.({ loaded, total: size });
+    return bytes;
+  }
+  return { name, size, read };
+}
