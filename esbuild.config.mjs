@@ -1,6 +1,6 @@
 // Builds dist/ (skipped when nothing changed) and, with --types, the declarations of the .wgsl modules.
 //   node esbuild.config.mjs [--types] [--force]
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { root, wgslEsbuild, writeTypes } from './src/host/wgsl-plugin.mjs';
@@ -20,9 +20,13 @@ const common = {
   legalComments: 'none',
   logLevel: 'silent',
 };
-const browser = [
+const library = [
   { in: 'src/index.ts', out: 'index' },
   { in: 'src/checkpoints/index.ts', out: 'checkpoints' },
+];
+// These import modules for their effect (handlers register themselves), which "sideEffects": false of the library
+// would drop: ignoreAnnotations.
+const pages = [
   { in: 'src/host/page.ts', out: 'host/page' },
   { in: 'demo/main.ts', out: 'demo/main' },
 ];
@@ -51,9 +55,17 @@ export async function build() {
   await readable(esbuild, [
     esbuild.build({
       ...common,
-      entryPoints: browser.filter(exists),
+      entryPoints: library.filter(exists),
       outdir: 'dist',
       platform: 'browser',
+      plugins: [wgslEsbuild({ minify: true })],
+    }),
+    esbuild.build({
+      ...common,
+      entryPoints: pages.filter(exists),
+      outdir: 'dist',
+      platform: 'browser',
+      ignoreAnnotations: true,
       plugins: [wgslEsbuild({ minify: true })],
     }),
     esbuild.build({
@@ -72,7 +84,6 @@ export async function build() {
   }
   // Stamped with the time the build began: a file saved meanwhile is built next time.
   writeFileSync(stamp, `${started.toISOString()}\n`);
-  const { utimesSync } = await import('node:fs');
   utimesSync(stamp, started, started);
 }
 
@@ -93,6 +104,7 @@ export async function buildTestPage() {
       ...common,
       minify: false,
       sourcemap: 'inline',
+      ignoreAnnotations: true,
       stdin: { contents: imports.join('\n'), resolveDir: root, sourcefile: 'test-page.ts', loader: 'ts' },
       outfile: 'page.js',
       write: false,

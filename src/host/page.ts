@@ -1,0 +1,4 @@
+/** The page that the command line drives: every module that registers a handler, then the loop that serves them. */
+import { serve } from './page-runtime.ts';
+
+void serve();
