@@ -21,9 +21,12 @@ export interface OpenFile extends ByteReader {
 /** Largest single read: typed arrays and Blob.arrayBuffer() go wrong above 2 GiB in some engines. */
 const MAX_READ = 2 ** 31 - 1;
 
+/** What openFile made: opening twice must neither wrap nor count twice. */
+const opened = new WeakSet<object>();
+
 /** Wraps a file: names it, counts progress, honours the abort signal, and types every failed or short read. */
 export function openFile(file: FileLike, options: OpenOptions = {}): OpenFile {
-  if ('name' in file && 'read' in file && typeof file.name === 'string') return file as OpenFile;
+  if (opened.has(file)) return file as OpenFile;
   const name = options.fileName ?? ('name' in file && typeof file.name === 'string' ? file.name : 'checkpoint');
   const size = 'read' in file || file instanceof Blob ? file.size : file.byteLength;
   let loaded = 0;
@@ -67,5 +70,7 @@ export function openFile(file: FileLike, options: OpenOptions = {}): OpenFile {
     options.onProgress?.({ loaded, total: size });
     return bytes;
   }
-  return { name, size, read };
+  const result: OpenFile = { name, size, read };
+  opened.add(result);
+  return result;
 }

@@ -216,7 +216,8 @@ function checkLayout(entries: readonly HeaderEntry[], dataBytes: number, error: 
     const details = { tensor: name, begin, end };
     if (begin < position)
       error('E_ST_OVERLAP', `tensor "${name}" begins at ${begin}, inside ${previous}, which ends at ${position}`, details);
-    if (begin > position && begin > dataBytes) error('E_ST_RANGE', `tensor "${name}" lies at [${begin}, ${end}], the data has ${dataBytes} bytes`, details);
+    if (begin > position && begin > dataBytes)
+      error('E_ST_RANGE', `tensor "${name}" lies at [${begin}, ${end}], the data has ${dataBytes} bytes`, details);
     if (begin > position) error('E_ST_HOLE', `bytes ${position} to ${begin}, before tensor "${name}", belong to no tensor`, details);
     position = end;
     previous = `tensor "${name}"`;

@@ -1,0 +1,105 @@
+/** One door for every checkpoint file: looks at the first bytes and hands over to the right reader, or says what the file is instead. */
+import { type FileLike, openFile } from '../src/checkpoints/bytes.ts';
+import { openSafetensors } from '../src/checkpoints/safetensors.ts';
+import type { OpenOptions, TensorSource } from '../src/checkpoints/tensors.ts';
+import { BackdropError } from '../src/errors.ts';
+import { LEGACY_MAGIC, openTorchLegacy, openTorchZip } from './torch-file.ts';
+
+interface Impostor {
+  kind: string;
+  /** What stands where: bytes as text (latin1) at an offset. */
+  at?: number;
+  starts?: string;
+  pattern?: RegExp;
+  says: string;
+  hint: string;
+}
+
+const DOWNLOAD = 'download the file itself: the address led to something else';
+const PADDLE = 'convert it with the tools of its framework, or use a released .pth or .safetensors file';
+
+/** Files that really turn up where a checkpoint is expected. */
+const IMPOSTORS: readonly Impostor[] = [
+  {
+    kind: 'lfs',
+    starts: 'version https://git-lfs',
+    says: 'a Git LFS pointer, not the file it points to',
+    hint: 'run `git lfs pull`, or download the file itself',
+  },
+  { kind: 'html', pattern: /^\s*(?:<!doctype html|<html|<head|<\?xml|<!--)/i, says: 'a web page, not a checkpoint', hint: DOWNLOAD },
+  {
+    kind: 'tar',
+    at: 257,
+    starts: 'ustar',
+    says: 'a tar archive (PyTorch before 0.2 wrote these)',
+    hint: 'unpack it, or load and save it again with a newer PyTorch',
+  },
+  { kind: 'gzip', starts: '\x1f\x8b', says: 'gzip-compressed', hint: 'unpack it first' },
+  { kind: '7z', starts: "7z\xbc\xaf'\x1c", says: 'a 7z archive', hint: 'unpack it first' },
+  { kind: 'h5', starts: '\x89HDF\r\n', says: 'an HDF5 file (Keras)', hint: PADDLE },
+  { kind: 'tflite', at: 4, starts: 'TFL3', says: 'a TensorFlow Lite model', hint: PADDLE },
+  { kind: 'gguf', starts: 'GGUF', says: 'a GGUF file', hint: PADDLE },
+  { kind: 'npy', starts: '\x93NUMPY', says: 'a NumPy array', hint: PADDLE },
+  {
+    kind: 'onnx',
+    starts: '\x08',
+    pattern: /^.{2,66}(?:pytorch|onnx|paddle)/s,
+    says: 'an ONNX model',
+    hint: 'use the checkpoint it was exported from',
+  },
+  { kind: 'image', pattern: /^(?:\x89PNG|\xff\xd8\xff|GIF8|RIFF)/, says: 'an image', hint: 'choose the file of weights' },
+  {
+    kind: 'pdparams',
+    starts: '\x80',
+    says: 'a pickle, but not one of torch.save (a Paddle .pdparams file looks like this)',
+    hint: PADDLE,
+  },
+  { kind: 'json', pattern: /^\s*[{[]/, says: 'a text file (JSON)', hint: 'choose the file of weights, not its configuration' },
+];
+
+function describe(head: string, size: number): { kind: string; says: string; hint: string } {
+  for (const { kind, at = 0, starts, pattern, says, hint } of IMPOSTORS) {
+    if ((starts === undefined || head.startsWith(starts, at)) && (pattern === undefined || pattern.test(head))) return { kind, says, hint };
+  }
+  // A symbolic link checked out as text: one short line that is a path.
+  if (size < 1024 && /^[\w .\-+@]*(?:\/[\w .\-+@]+)+\n?$/.test(head)) {
+    return { kind: 'symlink', says: `the text of a symbolic link to ${head.trim()}`, hint: 'copy the file it points to' };
+  }
+  return { kind: 'unknown', says: 'no format we know', hint: 'PyTorch (.pth, .pt, .bin, .ckpt) and safetensors files are read' };
+}
+
+/**
+ * Opens a safetensors or PyTorch file (zip or legacy format, whatever its name ends in). The header and the structure are read
+ * and checked at once; the values stay in the file until asked for. A torch file's tensors are named by their path
+ * (`ema.module.backbone…`): `selectStateDict` picks the weights.
+ *
+ * @param file a File or Blob, bytes in memory, or a {@link ByteReader}
+ * @throws BackdropError E_CKPT_NOT_CHECKPOINT (`details.kind` says what it is), E_CKPT_* and E_ST_* of the readers
+ */
+export async function openCheckpoint(file: FileLike, options: OpenOptions = {}): Promise<TensorSource> {
+  const bytes = openFile(file, options);
+  const head = await bytes.read(0, Math.min(bytes.size, 512));
+  if (head.length === 0) {
+    throw new BackdropError('E_CKPT_NOT_CHECKPOINT', `${bytes.name}: the file is empty`, {
+      hint: 'download it again',
+      details: { file: bytes.name, kind: 'empty' },
+    });
+  }
+  if (head[0] === 0x50 && head[1] === 0x4b && (head[2] === 3 || head[2] === 5)) return openTorchZip(bytes);
+  if (LEGACY_MAGIC.every((byte, i) => head[i] === byte)) return openTorchLegacy(bytes);
+  if (LEGACY_MAGIC.slice(0, head.length).every((byte, i) => head[i] === byte)) {
+    throw new BackdropError('E_CKPT_TRUNCATED', `${bytes.name}: only the first ${head.length} bytes of a PyTorch file are here`, {
+      hint: 'download it again',
+      details: { file: bytes.name },
+    });
+  }
+  const text = String.fromCharCode(...head);
+  // A length whose upper four bytes are zero, and a brace: only safetensors starts so. Its reader knows what is wrong with the rest.
+  const looksSafe = (head.length > 8 && text[8] === '{') || (/\.safetensors$/i.test(bytes.name) && head.length > 8);
+  const found = describe(text, bytes.size);
+  if (looksSafe && (found.kind === 'unknown' || found.kind === 'json' || text[8] === '{')) return openSafetensors(bytes, options);
+  throw new BackdropError('E_CKPT_NOT_CHECKPOINT', `${bytes.name}: this is ${found.says}`, {
+    hint: found.hint,
+    details: { file: bytes.name, kind: found.kind, size: bytes.size },
+  });
+}
