@@ -10,10 +10,14 @@ const tests = readdirSync(join(root, 'tests'), { recursive: true, withFileTypes:
 const usesGpu = (file: string) => /from '[^']*\/(gpu|gpu-[\w-]+)\.ts'/.test(readFileSync(file, 'utf8'));
 const names = (files: string[]) => files.map((file) => relative(root, file).replaceAll('\\', '/'));
 
+const report = process.env.BACKDROP_TEST_JSON;
+
 export default defineConfig({
   root,
   plugins: [wgslVite()],
   test: {
+    // .ci/run reads the numbers from this file.
+    reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
     projects: [
       {
         extends: true,

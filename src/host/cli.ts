@@ -1,0 +1,4 @@
+export const main = async (argv: string[]) => {
+  console.log(argv);
+  return 0;
+};
