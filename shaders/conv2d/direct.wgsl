@@ -18,6 +18,9 @@
 
 alias Value = f32;
 
+// Depthwise with a multiplier m: output channels are ordered [m, k] (n % groups is the group) instead of [k, m].
+override INTERLEAVED_GROUPS: bool = false;
+
 const K_BLOCK = 256u; // channels a partial sum
 
 struct Params {
@@ -107,7 +110,8 @@ fn main(
     return;
   }
   let channels = params.k / params.groups;
-  let first = column / (params.n / params.groups) * channels; // the group's first input channel
+  let of_group = select(column / (params.n / params.groups), column % params.groups, INTERLEAVED_GROUPS);
+  let first = of_group * channels; // the group's first input channel
   let oy = row / params.out_width;
   let ox = row - oy * params.out_width;
   let origin = vec2i(vec2u(oy * params.stride_h, ox * params.stride_w)) - vec2i(vec2u(params.pad_h, params.pad_w));

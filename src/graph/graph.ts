@@ -1,0 +1,247 @@
+/**
+ * The static graph that tracing a model builds: tensors, the operations between them, and where each tensor lies.
+ * Arrays are seen as [images, rows, columns]: the first dimension, the product of the middle ones, and the last. A tensor
+ * may be a window (some rows, some columns) of a larger value, which is how concatenations and slices cost nothing.
+ */
+import { BackdropError } from '../errors.ts';
+import type { KernelSpec } from '../gpu/kernels.ts';
+import type { PointwiseChain } from './pointwise.ts';
+
+export type ElementType = 'f32' | 'u32';
+
+/** Memory of its own: `images x rows x columns` elements; or a window of another value, once placed there. */
+export interface Value {
+  readonly id: number;
+  readonly images: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly type: ElementType;
+  /** What fills it: an operation, the caller, or a checkpoint. */
+  readonly kind: 'activation' | 'input' | 'parameter';
+  readonly label: string;
+  placedIn: { value: Value; row: number; column: number } | null;
+}
+
+/** Offset and strides in elements of the root value. */
+export interface Layout {
+  root: Value;
+  offset: number;
+  batch: number;
+  pitch: number;
+}
+
+/** A parameter as the kernels want it, computed from checkpoint tensors when a Program is built. */
+export interface ParameterSpec {
+  /** Equal keys are the same data: Programs of several sizes share them. */
+  readonly key: string;
+  readonly shape: readonly number[];
+  readonly type: ElementType;
+  /** One value a row, stored four times, so that kernels which walk vec4f can broadcast it along columns. Shape [..., 1]. */
+  readonly replicated?: boolean;
+  /** Names of the checkpoint's tensors that `build` asks for. */
+  readonly sources: readonly string[];
+  build(get: (name: string) => Float32Array): Float32Array | Uint32Array;
+}
+
+/** One kernel launch. */
+export interface Dispatch extends KernelSpec {
+  label: string;
+  /** Binding name to tensor. Read bindings left out are bound to some other read tensor and must not be used by the kernel. */
+  bind: Readonly<Record<string, Tensor>>;
+  params: Readonly<Record<string, number>>;
+  grid: readonly [number, number, number];
+  /** Floating-point operations, for the bench. */
+  flops?: number;
+}
+
+export interface LowerContext {
+  /** Adapter facts that a kernel choice may depend on. */
+  readonly target: Target;
+  /** A tensor that lives only inside the operation being lowered. */
+  temporary(shape: readonly number[], type?: ElementType): Tensor;
+}
+
+export interface Target {
+  readonly software: boolean;
+  readonly subgroups: boolean;
+  readonly maxStorageBuffers: number;
+  readonly maxWorkgroupStorage: number;
+  /** Forces a variant by name where an operation has it, for tests: `gemm: 'registers'`. */
+  readonly variants: Readonly<Record<string, string>>;
+}
+
+/**
+ * An operation: its shape rule and its kernels (the gradient rule joins them in one file). `Attributes` are plain data.
+ */
+export interface Operation<Attributes = unknown> {
+  readonly name: string;
+  /** Shapes and types of the outputs. Throws E_SHAPE. */
+  infer(inputs: readonly Tensor[], attributes: Attributes): { shape: readonly number[]; type?: ElementType }[];
+  lower(node: Node<Attributes>, context: LowerContext): Dispatch[];
+  /** May a pointwise chain be applied to output 0 before it is stored / to input 0 when it is loaded? */
+  readonly fusesEpilogue?: (node: Node<Attributes>) => boolean;
+  readonly fusesPrologue?: (node: Node<Attributes>) => boolean;
+  /** Extra tensors that prologue and epilogue may read together. */
+  readonly maxExtras?: number;
+}
+
+export interface Node<Attributes = unknown> {
+  readonly operation: Operation<Attributes>;
+  readonly attributes: Attributes;
+  inputs: Tensor[];
+  outputs: Tensor[];
+  scope: string;
+  prologue: PointwiseChain | null;
+  epilogue: PointwiseChain | null;
+}
+
+export class Tensor {
+  readonly graph: Graph;
+  readonly shape: readonly number[];
+  readonly type: ElementType;
+  value: Value;
+  /** First row and column inside `value`. */
+  row: number;
+  column: number;
+  producer: Node | null = null;
+  parameter: ParameterSpec | null = null;
+
+  constructor(graph: Graph, shape: readonly number[], type: ElementType, value: Value, row = 0, column = 0) {
+    this.graph = graph;
+    this.shape = shape;
+    this.type = type;
+    this.value = value;
+    this.row = row;
+    this.column = column;
+  }
+
+  get images(): number {
+    return split(this.shape)[0];
+  }
+  get rows(): number {
+    return split(this.shape)[1];
+  }
+  get columns(): number {
+    return split(this.shape)[2];
+  }
+  get size(): number {
+    return this.shape.reduce((a, b) => a * b, 1);
+  }
+
+  /** Where the tensor lies in its root value. */
+  layout(): Layout {
+    let { value, row, column } = this;
+    while (value.placedIn) {
+      row += value.placedIn.row;
+      column += value.placedIn.column;
+      value = value.placedIn.value;
+    }
+    return { root: value, offset: row * value.columns + column, batch: value.rows * value.columns, pitch: value.columns };
+  }
+
+  /** The same elements under a shape with the same images, rows and columns (`reshape` in ops copies for any other). */
+  viewAs(shape: readonly number[]): Tensor {
+    const [images, rows, columns] = split(shape);
+    if (images !== this.images || rows !== this.rows || columns !== this.columns) {
+      throw shapeError('view', `${show(this.shape)} cannot be seen as ${show(shape)}`);
+    }
+    return this.window(shape, 0, 0);
+  }
+
+  window(shape: readonly number[], row: number, column: number): Tensor {
+    const view = new Tensor(this.graph, shape, this.type, this.value, this.row + row, this.column + column);
+    view.producer = this.producer;
+    return view;
+  }
+
+  /** Columns [start, start + length) of the last dimension, without a copy. */
+  columnsFrom(start: number, length: number): Tensor {
+    if (start < 0 || start + length > this.columns) throw shapeError('slice', `columns ${start}..${start + length} of ${show(this.shape)}`);
+    return this.window([...this.shape.slice(0, -1), length], 0, start);
+  }
+
+  /** Rows [start, start + length) of the second-last dimension of a [images, rows, columns] tensor, without a copy. */
+  rowsFrom(start: number, length: number): Tensor {
+    if (this.shape.length !== 3) throw shapeError('slice', `rows of ${show(this.shape)}: expected [batch, rows, columns]`);
+    if (start < 0 || start + length > this.rows) throw shapeError('slice', `rows ${start}..${start + length} of ${show(this.shape)}`);
+    return this.window([this.shape[0], length, this.shape[2]], start, 0);
+  }
+}
+
+/** [images, rows, columns] of a shape. */
+export function split(shape: readonly number[]): [number, number, number] {
+  if (shape.length === 0) return [1, 1, 1];
+  const columns = shape[shape.length - 1];
+  if (shape.length === 1) return [1, 1, columns];
+  if (shape.length === 2) return [1, shape[0], columns];
+  return [shape[0], shape.slice(1, -1).reduce((a, b) => a * b, 1), columns];
+}
+
+export function show(shape: readonly number[], names?: readonly string[]): string {
+  return `[${shape.map((n, i) => (names?.[i] ? `${names[i]} ${n}` : n)).join(', ')}]`;
+}
+
+export function shapeError(operation: string, message: string, details: Record<string, unknown> = {}): BackdropError {
+  return new BackdropError('E_SHAPE', `${operation}: ${message}`, { details });
+}
+
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly inputs = new Map<string, Tensor>();
+  readonly outputs = new Map<string, Tensor>();
+  readonly parameters = new Map<string, Tensor>();
+  #values = 0;
+  #scope: string[] = [];
+
+  value(shape: readonly number[], type: ElementType, kind: Value['kind'], label: string): Value {
+    const [images, rows, columns] = split(shape);
+    return { id: this.#values++, images, rows, columns, type, kind, label, placedIn: null };
+  }
+
+  /** An array that the caller writes before a run. */
+  input(name: string, shape: readonly number[], type: ElementType = 'f32'): Tensor {
+    if (shape.some((n) => !Number.isInteger(n) || n < 1))
+      throw shapeError('input', `${name} has shape ${show(shape)}; sizes are positive integers`);
+    const tensor = new Tensor(this, shape, type, this.value(shape, type, 'input', name));
+    this.inputs.set(name, tensor);
+    return tensor;
+  }
+
+  /** An array from the checkpoint (or computed once), the same in every run. */
+  parameter(spec: ParameterSpec): Tensor {
+    const known = this.parameters.get(spec.key);
+    if (known) return known;
+    const stored = spec.replicated ? [...spec.shape.slice(0, -1), 4] : spec.shape;
+    const tensor = new Tensor(this, spec.shape, spec.type, this.value(stored, spec.type, 'parameter', spec.key));
+    tensor.parameter = spec;
+    this.parameters.set(spec.key, tensor);
+    return tensor;
+  }
+
+  /** Names a tensor to be read back. A tensor that is named is never fused away. */
+  output(name: string, tensor: Tensor): void {
+    this.outputs.set(name, tensor);
+  }
+
+  /** Runs `body` with a scope name in front of its nodes' labels. */
+  scoped<T>(name: string, body: () => T): T {
+    this.#scope.push(name);
+    try {
+      return body();
+    } finally {
+      this.#scope.pop();
+    }
+  }
+
+  add<A>(operation: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor[] {
+    const scope = [...this.#scope, operation.name].join('.');
+    const outputs = operation.infer(inputs, attributes).map(({ shape, type = 'f32' }, i) => {
+      const label = i === 0 ? scope : `${scope}#${i}`;
+      return new Tensor(this, shape, type, this.value(shape, type, 'activation', label));
+    });
+    const node: Node<A> = { operation, attributes, inputs: [...inputs], outputs, scope, prologue: null, epilogue: null };
+    for (const tensor of outputs) tensor.producer = node as Node;
+    this.nodes.push(node as Node);
+    return outputs;
+  }
+}

@@ -1,0 +1,320 @@
+/**
+ * A Program: a graph lowered to kernels, planned, and recorded once. A run is one loop over pipelines and bind groups in one
+ * compute pass; nothing is created, and only what was asked for is read back.
+ */
+import { BackdropError } from '../errors.ts';
+import type { Gpu } from '../gpu/device.ts';
+import { limitError } from '../gpu/device.ts';
+import { type CompileProgress, type KernelCache, packParams } from '../gpu/kernels.ts';
+import { type FuseOptions, fuse } from './fuse.ts';
+import { type Dispatch, type ElementType, type Graph, shapeError, show, type Target, Tensor, type Value } from './graph.ts';
+import type { ParameterStore } from './parameters.ts';
+import { ALIGNMENT, type MemoryPlan, planMemory } from './plan.ts';
+
+const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
+
+export interface ProgramOptions {
+  fuse?: FuseOptions;
+  /** False gives every tensor memory of its own. */
+  reuseMemory?: boolean;
+  /** Variants forced by operation name. */
+  variants?: Readonly<Record<string, string>>;
+  onProgress?: (progress: CompileProgress) => void;
+}
+
+export interface Step {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly grid: readonly [number, number, number];
+  readonly label: string;
+  readonly kernel: string;
+  readonly flops: number;
+  /** Bytes of the tensors it binds. */
+  readonly bytes: number;
+}
+
+export type HostArray = Float32Array | Uint32Array;
+
+export interface ProgramStatistics {
+  dispatches: number;
+  pipelines: number;
+  activationBytes: number;
+  parameterBytes: number;
+  flops: number;
+}
+
+export function targetOf(gpu: Gpu, variants: Readonly<Record<string, string>> = {}): Target {
+  return {
+    software: gpu.info.software,
+    subgroups: gpu.device.features.has('subgroups' as GPUFeatureName),
+    maxStorageBuffers: gpu.device.limits.maxStorageBuffersPerShaderStage,
+    maxWorkgroupStorage: gpu.device.limits.maxComputeWorkgroupStorageSize,
+    variants,
+  };
+}
+
+/** Lowers a graph to dispatches without a device's help: what tests and the bench count. */
+export function lower(graph: Graph, target: Target, options: FuseOptions = {}): Dispatch[] {
+  const { nodes } = fuse(graph, options);
+  return nodes.flatMap((node) =>
+    node.operation
+      .lower(node, {
+        target,
+        temporary: (shape, type: ElementType = 'f32') =>
+          new Tensor(graph, shape, type, graph.value(shape, type, 'activation', `${node.scope}.temporary`)),
+      })
+      .map((dispatch) => ({ ...dispatch, label: dispatch.label ? `${node.scope}.${dispatch.label}` : node.scope })),
+  );
+}
+
+function accessesOf(dispatch: Dispatch): { reads: Value[]; writes: Value[] } {
+  const reads = new Set<Value>();
+  const writes = new Set<Value>();
+  for (const { name, access } of dispatch.shader.bindings) {
+    const tensor = dispatch.bind[name];
+    if (tensor) (access === 'read' ? reads : writes).add(tensor.layout().root);
+  }
+  for (const value of writes) {
+    if (reads.has(value)) throw new BackdropError('E_GPU_VALIDATION', `${dispatch.label} reads and writes ${value.label}.`);
+  }
+  return { reads: [...reads], writes: [...writes] };
+}
+
+const bytesOf = (value: Value): number => value.images * value.rows * value.columns * 4;
+
+export class Program {
+  readonly graph: Graph;
+  readonly steps: readonly Step[];
+  readonly plan: MemoryPlan;
+  readonly statistics: ProgramStatistics;
+  readonly #gpu: Gpu;
+  readonly #arenas: GPUBuffer[];
+  readonly #inputs: ReadonlyMap<Value, GPUBuffer>;
+  readonly #uniforms: GPUBuffer;
+  readonly #staging: GPUBuffer | null;
+  readonly #reads: readonly { name: string; tensor: Tensor; buffer: GPUBuffer; from: number; to: number; bytes: number }[];
+  #busy: Promise<unknown> = Promise.resolve();
+  #destroyed = false;
+
+  private constructor(fields: {
+    gpu: Gpu;
+    graph: Graph;
+    steps: Step[];
+    plan: MemoryPlan;
+    statistics: ProgramStatistics;
+    arenas: GPUBuffer[];
+    inputs: Map<Value, GPUBuffer>;
+    uniforms: GPUBuffer;
+    find: (value: Value) => { buffer: GPUBuffer; offset: number };
+  }) {
+    const { gpu, graph } = fields;
+    this.#gpu = gpu;
+    this.graph = graph;
+    this.steps = fields.steps;
+    this.plan = fields.plan;
+    this.statistics = fields.statistics;
+    this.#arenas = fields.arenas;
+    this.#inputs = fields.inputs;
+    this.#uniforms = fields.uniforms;
+    let at = 0;
+    this.#reads = [...graph.outputs].map(([name, tensor]) => {
+      const { root } = tensor.layout();
+      const { buffer, offset } = fields.find(root);
+      const read = { name, tensor, buffer, from: offset, to: at, bytes: bytesOf(root) };
+      at += Math.ceil(bytesOf(root) / ALIGNMENT) * ALIGNMENT;
+      return read;
+    });
+    this.#staging = at > 0 ? gpu.createBuffer('outputs', at, USAGE.MAP_READ | USAGE.COPY_DST) : null;
+  }
+
+  /**
+   * Builds the Program: lowers, plans, compiles (asynchronously) and uploads what parameters are missing.
+   * @throws BackdropError E_GPU_LIMIT when a tensor or an arena is larger than the device allows, E_GPU_OOM
+   */
+  static async build(
+    gpu: Gpu,
+    kernels: KernelCache,
+    graph: Graph,
+    parameters: ParameterStore,
+    options: ProgramOptions = {},
+  ): Promise<Program> {
+    const dispatches = lower(graph, targetOf(gpu, options.variants), options.fuse);
+    const outputs = new Set([...graph.outputs.values()].map((t) => t.layout().root));
+    const accesses = dispatches.map(accessesOf);
+    const plan = planMemory(accesses, { reuse: options.reuseMemory !== false, outputs });
+    const { limits } = gpu.device;
+    for (const { bytes, value } of plan.placements) {
+      if (bytes > limits.maxStorageBufferBindingSize) {
+        throw limitError('maxStorageBufferBindingSize', bytes, limits.maxStorageBufferBindingSize, value.label);
+      }
+    }
+    for (const bytes of plan.arenas) {
+      if (bytes > limits.maxBufferSize) throw limitError('maxBufferSize', bytes, limits.maxBufferSize, 'The activation arena');
+    }
+    await parameters.load(graph.parameters.size ? [...graph.parameters.values()].map((t) => t.parameter!) : []);
+    const compiled = await kernels.prepare(dispatches, options.onProgress);
+
+    gpu.device.pushErrorScope('out-of-memory');
+    const usage = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
+    const arenas = plan.arenas.map((bytes, i) => gpu.createBuffer(`arena ${i}`, bytes, usage));
+    const inputs = new Map([...graph.inputs].map(([name, t]) => [t.value, gpu.createBuffer(`input ${name}`, bytesOf(t.value), usage)]));
+    const placed = new Map(plan.placements.map((p) => [p.value, { buffer: arenas[p.arena], offset: p.offset }]));
+    const find = (value: Value): { buffer: GPUBuffer; offset: number } => {
+      if (value.kind === 'parameter') return parameters.location(value.label);
+      const input = inputs.get(value);
+      const found = input ? { buffer: input, offset: 0 } : placed.get(value);
+      if (!found) throw new BackdropError('E_GPU_VALIDATION', `${value.label} is read, but nothing writes it.`);
+      return found;
+    };
+
+    const slots = dispatches.map((d) => Math.ceil((d.shader.params?.size ?? 0) / ALIGNMENT) * ALIGNMENT);
+    const uniformData = new ArrayBuffer(
+      Math.max(
+        ALIGNMENT,
+        slots.reduce((a, b) => a + b, 0),
+      ),
+    );
+    const view = new DataView(uniformData);
+    const uniforms = gpu.createBuffer('uniforms', uniformData.byteLength, USAGE.UNIFORM | USAGE.COPY_DST);
+    let slot = 0;
+    const steps = dispatches.map((dispatch, i): Step => {
+      const { shader } = dispatch;
+      packParams(shader, dispatch.params, view, slot);
+      const anyRead = shader.bindings.map(({ name, access }) => (access === 'read' ? dispatch.bind[name] : undefined)).find(Boolean);
+      let bytes = 0;
+      const entries: GPUBindGroupEntry[] = shader.bindings.map(({ name, binding }) => {
+        const given = dispatch.bind[name];
+        const tensor = given ?? anyRead;
+        if (!tensor) throw new BackdropError('E_GPU_VALIDATION', `${dispatch.label}: binding ${name} of ${shader.name} was not given.`);
+        const { root } = tensor.layout();
+        if (given) bytes += tensor.size * 4;
+        const { buffer, offset } = find(root);
+        return { binding, resource: { buffer, offset, size: Math.ceil(bytesOf(root) / 16) * 16 } };
+      });
+      if (shader.params)
+        entries.push({ binding: shader.params.binding, resource: { buffer: uniforms, offset: slot, size: shader.params.size } });
+      slot += slots[i];
+      const { pipeline, layout } = compiled[i];
+      for (const n of dispatch.grid) {
+        if (n > limits.maxComputeWorkgroupsPerDimension) {
+          throw limitError('maxComputeWorkgroupsPerDimension', n, limits.maxComputeWorkgroupsPerDimension, dispatch.label);
+        }
+      }
+      gpu.counters.bindGroups += 1;
+      const bindGroup = gpu.device.createBindGroup({ label: dispatch.label, layout, entries });
+      return { pipeline, bindGroup, grid: dispatch.grid, label: dispatch.label, kernel: shader.name, flops: dispatch.flops ?? 0, bytes };
+    });
+    gpu.device.queue.writeBuffer(uniforms, 0, uniformData);
+    const memory = await gpu.guard(gpu.device.popErrorScope());
+    if (memory) {
+      throw new BackdropError(
+        'E_GPU_OOM',
+        `The device has no room for ${plan.arenas.reduce((a, b) => a + b, 0)} bytes of activations: ${memory.message}`,
+        {
+          hint: 'Use a smaller input size, batch or model.',
+        },
+      );
+    }
+    const statistics: ProgramStatistics = {
+      dispatches: steps.length,
+      pipelines: new Set(steps.map((s) => s.pipeline)).size,
+      activationBytes: plan.arenas.reduce((a, b) => a + b, 0),
+      parameterBytes: [...graph.parameters.values()].reduce((sum, t) => sum + t.size * 4, 0),
+      flops: steps.reduce((sum, s) => sum + s.flops, 0),
+    };
+    return new Program({ gpu, graph, steps, plan, statistics, arenas, inputs, uniforms, find });
+  }
+
+  /** Copies an input to the GPU; it stays until written again. */
+  write(name: string, data: HostArray): void {
+    const tensor = this.graph.inputs.get(name);
+    if (!tensor) throw new BackdropError('E_INPUT', `There is no input ${name}; inputs are ${[...this.graph.inputs.keys()].join(', ')}.`);
+    if (data.length !== tensor.size)
+      throw shapeError('input', `${name} has ${data.length} elements, ${show(tensor.shape)} needs ${tensor.size}`);
+    this.#gpu.device.queue.writeBuffer(this.#inputs.get(tensor.value)!, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  }
+
+  /** The replay: records all steps into a compute pass. The only code that runs per dispatch. */
+  encode(pass: GPUComputePassEncoder): void {
+    let current: GPUComputePipeline | null = null;
+    for (const { pipeline, bindGroup, grid } of this.steps) {
+      if (pipeline !== current) {
+        pass.setPipeline(pipeline);
+        current = pipeline;
+      }
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
+    }
+  }
+
+  /** Runs on the inputs last written, without waiting and without reading anything back. */
+  submit(): void {
+    this.#live();
+    const encoder = this.#gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    this.encode(pass);
+    pass.end();
+    this.#gpu.counters.submits += 1;
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Writes the inputs, runs, and reads all outputs back in one mapping. Calls queue up behind each other. */
+  run(inputs: Readonly<Record<string, HostArray>>): Promise<Map<string, HostArray>> {
+    const result = this.#busy.then(() => this.#run(inputs));
+    this.#busy = result.catch(() => {});
+    return result;
+  }
+
+  async #run(inputs: Readonly<Record<string, HostArray>>): Promise<Map<string, HostArray>> {
+    this.#live();
+    for (const [name, data] of Object.entries(inputs)) this.write(name, data);
+    const encoder = this.#gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    this.encode(pass);
+    pass.end();
+    const staging = this.#staging;
+    for (const read of this.#reads) encoder.copyBufferToBuffer(read.buffer, read.from, staging!, read.to, read.bytes);
+    this.#gpu.counters.submits += 1;
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    const results = new Map<string, HostArray>();
+    if (!staging) {
+      await this.#gpu.guard(this.#gpu.device.queue.onSubmittedWorkDone());
+      return results;
+    }
+    this.#gpu.counters.readbacks += 1;
+    await this.#gpu.guard(staging.mapAsync(1 /* GPUMapMode.READ */));
+    const mapped = staging.getMappedRange();
+    for (const { name, tensor, to, bytes } of this.#reads) results.set(name, gather(tensor, mapped, to, bytes));
+    staging.unmap();
+    return results;
+  }
+
+  #live(): void {
+    if (this.#destroyed) throw new BackdropError('E_INPUT', 'This Program was destroyed.');
+    this.#gpu.check();
+  }
+
+  /** Frees every buffer of the Program (parameters belong to the store). A second call does nothing. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    for (const buffer of [...this.#arenas, ...this.#inputs.values(), this.#uniforms]) this.#gpu.destroyBuffer(buffer);
+    if (this.#staging) this.#gpu.destroyBuffer(this.#staging);
+  }
+}
+
+/** The tensor's own elements, dense, out of the bytes of its root value. */
+function gather(tensor: Tensor, mapped: ArrayBuffer, at: number, bytes: number): HostArray {
+  const all = tensor.type === 'f32' ? new Float32Array(mapped, at, bytes / 4) : new Uint32Array(mapped, at, bytes / 4);
+  const { offset, batch, pitch } = tensor.layout();
+  const { images, rows, columns } = tensor;
+  const out = tensor.type === 'f32' ? new Float32Array(tensor.size) : new Uint32Array(tensor.size);
+  let to = 0;
+  for (let n = 0; n < images; n++) {
+    for (let r = 0; r < rows; r++, to += columns) {
+      const from = offset + n * batch + r * pitch;
+      out.set(all.subarray(from, from + columns), to);
+    }
+  }
+  return out;
+}

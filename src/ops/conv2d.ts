@@ -1,0 +1,191 @@
+/**
+ * Convolutions, linear layers and their kernel choice: all are one implicit matrix product (shaders/gemm), except depthwise
+ * ones and what has channel counts that are no multiple of four.
+ */
+
+import depthwise from '../../shaders/conv2d/depthwise.wgsl';
+import direct from '../../shaders/conv2d/direct.wgsl';
+import narrow from '../../shaders/gemm/narrow.wgsl';
+import registers from '../../shaders/gemm/registers.wgsl';
+import subgroup from '../../shaders/gemm/subgroup.wgsl';
+import workgroup from '../../shaders/gemm/workgroup.wgsl';
+import type { Shader } from '../gpu/shader.ts';
+import { type Dispatch, type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
+import { fold, fusion, inVectors, layoutParams, type Unit } from './common.ts';
+
+export interface Conv2dOptions {
+  /** [height, width] */
+  kernel: readonly [number, number];
+  stride?: readonly [number, number];
+  padding?: readonly [number, number];
+  dilation?: readonly [number, number];
+  groups?: number;
+}
+
+interface Conv2dAttributes extends Required<Conv2dOptions> {
+  /** A linear layer: rows of the input are pixels of a one-row image. */
+  flat: boolean;
+}
+
+/** Weights of a depthwise convolution are [kh * kw, multiplier, channels]: output channel j * channels + c. */
+function isDepthwise({ groups }: Conv2dAttributes, input: Tensor): boolean {
+  return groups > 1 && groups === input.columns;
+}
+
+function outputSize(input: number, kernel: number, stride: number, padding: number, dilation: number): number {
+  return Math.floor((input + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1;
+}
+
+export const conv2dOperation: Operation<Conv2dAttributes> = {
+  name: 'conv2d',
+  maxExtras: 4,
+  fusesEpilogue: () => true,
+  fusesPrologue: () => true,
+
+  infer([x, w], a) {
+    const names = ['batch', 'height', 'width', 'channels'];
+    if (a.flat) {
+      if (w.shape[0] !== 1 || w.shape[1] !== x.columns)
+        throw shapeError('linear', `input ${show(x.shape)} has ${x.columns} features, weights take ${w.shape[1]}`);
+      return [{ shape: [...x.shape.slice(0, -1), w.columns] }];
+    }
+    if (x.shape.length !== 4) throw shapeError('conv2d', `input ${show(x.shape)} is not [batch, height, width, channels]`);
+    const [n, h, wide, c] = x.shape;
+    const taps = a.kernel[0] * a.kernel[1];
+    if (c % a.groups !== 0 || w.columns % a.groups !== 0)
+      throw shapeError('conv2d', `${c} to ${w.columns} channels do not divide into ${a.groups} groups`);
+    const perGroup = isDepthwise(a, x) ? w.columns / c : c / a.groups;
+    const wanted = isDepthwise(a, x) ? [taps, w.columns / c, c] : [taps, perGroup, w.columns];
+    if (!isDepthwise(a, x) && (w.shape[0] !== wanted[0] || w.shape[1] !== wanted[1])) {
+      throw shapeError('conv2d', `input ${show(x.shape, names)} needs weights [${wanted.join(', ')}], got ${show(w.shape)}`);
+    }
+    const oh = outputSize(h, a.kernel[0], a.stride[0], a.padding[0], a.dilation[0]);
+    const ow = outputSize(wide, a.kernel[1], a.stride[1], a.padding[1], a.dilation[1]);
+    if (oh < 1 || ow < 1) throw shapeError('conv2d', `input ${show(x.shape, names)} is smaller than the kernel ${a.kernel.join('x')}`);
+    return [{ shape: [n, oh, ow, outputChannels(x, w, a)] }];
+  },
+
+  lower(node, context) {
+    return [choose(node, context)];
+  },
+};
+
+function outputChannels(x: Tensor, w: Tensor, a: Conv2dAttributes): number {
+  return isDepthwise(a, x) ? w.shape[1] * w.columns : w.columns;
+}
+
+type Variant = 'direct' | 'depthwise' | 'narrow' | 'registers' | 'subgroup' | 'workgroup';
+
+const shaders: Record<Variant, Shader> = { direct, depthwise, narrow, registers, subgroup, workgroup } as unknown as Record<
+  Variant,
+  Shader
+>;
+
+function variantFor(node: Node<Conv2dAttributes>, { target }: LowerContext): Variant {
+  const [x, w] = node.inputs;
+  const [y] = node.outputs;
+  const forced = target.variants.gemm as Variant | undefined;
+  const extras = [...(node.prologue?.extras ?? []), ...(node.epilogue?.extras ?? [])];
+  const outside = [y, ...extras];
+  if (node.attributes.groups > 1)
+    return isDepthwise(node.attributes, x) && [x, w, ...outside].every(inVectors) && forced !== 'direct' ? 'depthwise' : 'direct';
+  if (forced === 'direct' || !outside.every(inVectors) || w.columns % 4 !== 0) return 'direct';
+  if (!inVectors(x)) return node.prologue ? 'direct' : 'narrow';
+  if (forced) return forced;
+  if (target.software) return target.subgroups ? 'subgroup' : 'registers';
+  return y.size >= 64 * 64 ? 'workgroup' : 'registers';
+}
+
+function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
+  const { attributes: a } = node;
+  const [x, w, bias] = node.inputs;
+  const [y] = node.outputs;
+  const variant = variantFor(node, context);
+  const unit: Unit = variant === 'direct' ? 1 : 4;
+  const inputUnit: Unit = variant === 'direct' || variant === 'narrow' ? 1 : 4;
+  const { bind, params, hooks, library } = fusion(node as Node, unit);
+  const [inHeight, inWidth] = a.flat ? [1, x.rows] : [x.shape[1], x.shape[2]];
+  const outWidth = a.flat ? y.rows : y.shape[2];
+  const k = x.columns / inputUnit;
+  const n = y.columns / unit;
+  const { grid, constants } = gridFor(variant, y, n);
+  if (variant === 'direct' && isDepthwise(a, x)) constants.INTERLEAVED_GROUPS = 1;
+  const taps = a.kernel[0] * a.kernel[1];
+  return {
+    shader: shaders[variant],
+    label: '',
+    constants,
+    hooks: hooks!,
+    library,
+    bind: { ...bind, a: x, w, bias, y },
+    params: {
+      ...params,
+      ...layoutParams('a', x, inputUnit),
+      ...layoutParams('y', y, unit),
+      rows_per_image: y.rows,
+      images: y.images,
+      in_height: inHeight,
+      in_width: inWidth,
+      out_width: outWidth,
+      kernel_h: a.kernel[0],
+      kernel_w: a.kernel[1],
+      stride_h: a.stride[0],
+      stride_w: a.stride[1],
+      pad_h: a.padding[0],
+      pad_w: a.padding[1],
+      dilation_h: a.dilation[0],
+      dilation_w: a.dilation[1],
+      k4: k,
+      n4: n,
+      k,
+      n,
+      groups: a.groups,
+      multiplier: isDepthwise(a, x) ? w.shape[1] : 1,
+    },
+    grid,
+    flops: (2 * y.size * taps * x.columns) / a.groups,
+  };
+}
+
+/** Workgroups for an output of y.rows rows and n columns (in the kernel's unit), as each shader's header says. */
+function gridFor(variant: Variant, y: Tensor, n: number): { grid: [number, number, number]; constants: Record<string, number> } {
+  const { rows, images } = y;
+  if (variant === 'direct' || variant === 'depthwise') {
+    const [gx, gy] = fold(Math.ceil((rows * n) / 64));
+    return { grid: [gx, gy, images], constants: {} };
+  }
+  let lanes = 1;
+  while (lanes < 8 && lanes * 2 < n) lanes *= 2;
+  return { grid: [Math.ceil(rows / (512 / lanes)), Math.ceil(n / (2 * lanes)), images], constants: { COLUMN_LANES: lanes } };
+}
+
+const pair = (value: readonly [number, number] | undefined, fallback: number): readonly [number, number] => value ?? [fallback, fallback];
+
+/**
+ * Convolution of x [batch, height, width, channels] with w [kh * kw, channels / groups, out] (depthwise: [kh * kw,
+ * multiplier, channels], output channel j * channels + c) and bias [out]: [batch, out height, out width, out].
+ * @throws BackdropError E_SHAPE
+ */
+export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null, options: Conv2dOptions): Tensor {
+  const attributes: Conv2dAttributes = {
+    kernel: options.kernel,
+    stride: pair(options.stride, 1),
+    padding: pair(options.padding, 0),
+    dilation: pair(options.dilation, 1),
+    groups: options.groups ?? 1,
+    flat: false,
+  };
+  const out = outputChannels(x, w, attributes);
+  return x.graph.add(conv2dOperation, [x, w, bias ?? zeros(x, out)], attributes)[0];
+}
+
+/** x [..., features] times w [1, features, out] plus bias [out]: [..., out]. Kernels are conv2d's. @throws BackdropError E_SHAPE */
+export function linear(x: Tensor, w: Tensor, bias: Tensor | null): Tensor {
+  const one = [1, 1] as const;
+  const attributes: Conv2dAttributes = { kernel: one, stride: one, padding: [0, 0], dilation: one, groups: 1, flat: true };
+  return x.graph.add(conv2dOperation, [x, w, bias ?? zeros(x, w.columns)], attributes)[0];
+}
+
+function zeros(x: Tensor, length: number): Tensor {
+  return x.graph.parameter({ key: `zeros ${length}`, shape: [length], type: 'f32', sources: [], build: () => new Float32Array(length) });
+}

@@ -1,0 +1,180 @@
+/**
+ * Pointwise operations: one table. A row is the arithmetic, once; kernels, fused prologues and epilogues and the float64
+ * oracle all come from it (graph/pointwise.ts).
+ */
+
+import scalar from '../../shaders/pointwise/pointwise.wgsl';
+import vector from '../../shaders/pointwise/vector.wgsl';
+import type { PointwiseAttributes } from '../graph/fuse.ts';
+import { type Dispatch, type Node, type Operation, shapeError, show, split, type Tensor } from '../graph/graph.ts';
+import type { Algebra, PointwiseChain, PointwiseRow } from '../graph/pointwise.ts';
+import { fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
+
+type Arithmetic = <T, B>(m: Algebra<T, B>, operands: readonly T[], constants: readonly number[]) => T;
+
+function row(name: string, arity: number, value: Arithmetic): PointwiseRow {
+  return { name, arity, value };
+}
+
+/** 1 / (1 + exp(-x)) without overflow: exp only of -|x|. */
+const logistic: Arithmetic = (m, [x]) => {
+  const one = m.constant(1);
+  const e = m.exp(m.neg(m.abs(x)));
+  return m.div(m.select(m.less(x, m.constant(0)), e, one), m.add(one, e));
+};
+
+/** log(max(x, eps) / max(1 - x, eps)) of x clipped to [0, 1]. */
+const logit: Arithmetic = (m, [x], [eps]) => {
+  const one = m.constant(1);
+  const inside = m.min(m.max(x, m.constant(0)), one);
+  const e = m.constant(eps);
+  return m.log(m.div(m.max(inside, e), m.max(m.sub(one, inside), e)));
+};
+
+export const rows = {
+  identity: row('identity', 1, (_m, [x]) => x),
+  relu: row('relu', 1, (m, [x]) => m.max(x, m.constant(0))),
+  leakyRelu: row('leakyRelu', 1, (m, [x], [slope]) => m.select(m.less(x, m.constant(0)), m.mul(x, m.constant(slope)), x)),
+  sigmoid: row('sigmoid', 1, logistic),
+  silu: row('silu', 1, (m, [x]) => m.mul(x, logistic(m, [x], []))),
+  gelu: row('gelu', 1, (m, [x]) => m.mul(m.mul(m.constant(0.5), x), m.add(m.constant(1), m.erf(m.mul(x, m.constant(Math.SQRT1_2)))))),
+  geluTanh: row('geluTanh', 1, (m, [x]) => {
+    const inner = m.mul(m.constant(Math.sqrt(2 / Math.PI)), m.add(x, m.mul(m.constant(0.044715), m.mul(x, m.mul(x, x)))));
+    return m.mul(m.mul(m.constant(0.5), x), m.add(m.constant(1), m.tanh(inner)));
+  }),
+  hardSigmoid: row('hardSigmoid', 1, (m, [x]) =>
+    m.min(m.max(m.add(m.div(x, m.constant(6)), m.constant(0.5)), m.constant(0)), m.constant(1)),
+  ),
+  /** log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)); the logarithm as 2 atanh(e / (2 + e)) where e is small. */
+  softplus: row('softplus', 1, (m, [x]) => {
+    const e = m.exp(m.neg(m.abs(x)));
+    const z = m.div(e, m.add(e, m.constant(2)));
+    const s = m.mul(z, z);
+    const series = m.mul(m.mul(m.constant(2), z), m.add(m.constant(1), m.mul(s, m.add(m.constant(1 / 3), m.mul(s, m.constant(1 / 5))))));
+    return m.add(m.max(x, m.constant(0)), m.select(m.less(e, m.constant(0.125)), series, m.log(m.add(m.constant(1), e))));
+  }),
+  tanh: row('tanh', 1, (m, [x]) => m.tanh(x)),
+  exp: row('exp', 1, (m, [x]) => m.exp(x)),
+  log: row('log', 1, (m, [x]) => m.log(x)),
+  sqrt: row('sqrt', 1, (m, [x]) => m.sqrt(x)),
+  inverseSqrt: row('inverseSqrt', 1, (m, [x]) => m.inverseSqrt(x)),
+  pow: row('pow', 1, (m, [x], [exponent]) => m.pow(x, m.constant(exponent))),
+  abs: row('abs', 1, (m, [x]) => m.abs(x)),
+  scale: row('scale', 1, (m, [x], [factor, offset]) => m.add(m.mul(x, m.constant(factor)), m.constant(offset))),
+  clamp: row('clamp', 1, (m, [x], [low, high]) => m.min(m.max(x, m.constant(low)), m.constant(high))),
+  inverseSigmoid: row('inverseSigmoid', 1, logit),
+  add: row('add', 2, (m, [a, b]) => m.add(a, b)),
+  sub: row('sub', 2, (m, [a, b]) => m.sub(a, b)),
+  mul: row('mul', 2, (m, [a, b]) => m.mul(a, b)),
+  div: row('div', 2, (m, [a, b]) => m.div(a, b)),
+  max: row('max', 2, (m, [a, b]) => m.max(a, b)),
+  min: row('min', 2, (m, [a, b]) => m.min(a, b)),
+  /** sigmoid(delta + inverse_sigmoid(reference)): RT-DETR's box refinement. */
+  refineBox: row('refineBox', 2, (m, [delta, reference]) => logistic(m, [m.add(delta, logit(m, [reference], [1e-5]))], [])),
+  /** a * b + c */
+  mulAdd: row('mulAdd', 3, (m, [a, b, c]) => m.add(m.mul(a, b), c)),
+  /** Where the condition (0 or 1) is 1, a; else b. */
+  where: row('where', 3, (m, [condition, a, b]) => m.select(m.less(m.constant(0.5), condition), a, b)),
+} satisfies Record<string, PointwiseRow>;
+
+/** Broadcast of [images, rows, columns]; ranks may differ as long as the last dimensions agree or are 1. */
+function broadcast(name: string, inputs: readonly Tensor[]): readonly number[] {
+  const largest = inputs.reduce((best, t) => (t.size > best.size ? t : best));
+  const main = split(largest.shape);
+  for (const tensor of inputs) {
+    const own = split(tensor.shape);
+    if (own.some((n, i) => n !== main[i] && n !== 1)) {
+      throw shapeError(name, `${inputs.map((t) => show(t.shape)).join(' and ')} do not broadcast to ${show(largest.shape)}`);
+    }
+  }
+  return largest.shape;
+}
+
+export const pointwiseOperation: Operation<PointwiseAttributes> = {
+  name: 'pointwise',
+  maxExtras: 4,
+  fusesEpilogue: () => true,
+
+  infer(inputs, { row: { name, arity } }) {
+    if (inputs.length !== arity) throw shapeError(name, `takes ${arity} tensors, got ${inputs.length}`);
+    return [{ shape: broadcast(name, inputs) }];
+  },
+
+  /** Loads the first operand that has the full shape; the row itself is the first step of the epilogue's chain. */
+  lower(node): Dispatch[] {
+    const [output] = node.outputs;
+    const chain = chainOf(node);
+    const [x, ...extras] = chain.tensors;
+    const unit: Unit = [...nodeTensors(node as Node)].every(
+      (t) => inVectors(t) && (t.columns === output.columns || t.parameter?.replicated),
+    )
+      ? 4
+      : 1;
+    const { bind, params, hooks, library } = fusion(node as Node, unit, null, { steps: chain.steps, extras });
+    const repeated = broadcastOf(x, output, unit);
+    const shader = unit === 4 ? vector : scalar;
+    const columns = output.columns / unit;
+    const total = output.images * output.rows * columns;
+    const [gx, gy] = fold(Math.ceil(total / (unit === 4 ? 256 : 64)));
+    return [
+      {
+        shader,
+        label: '',
+        hooks: hooks!,
+        library,
+        bind: { ...bind, x, y: output },
+        params: { ...params, ...repeated, ...layoutParams('y', output, unit), images: output.images, rows: output.rows, columns },
+        grid: [gx, gy, 1],
+        flops: output.size * chain.steps.length,
+      },
+    ];
+  },
+};
+
+function broadcastOf(x: Tensor, output: Tensor, unit: Unit): Record<string, number> {
+  const { x_offset, x_pitch, x_batch } = layoutParams('x', x, unit);
+  return {
+    x_offset,
+    x_pitch: output.rows > 1 && x.rows === 1 ? 0 : x_pitch,
+    x_batch: output.images > 1 && x.images === 1 ? 0 : x_batch,
+    x_column: output.columns > 1 && x.columns === 1 ? 0 : 1,
+  };
+}
+
+/** The node's own row, then what was fused behind it. Tensor 0 is loaded as `v`, the others are extras. */
+function chainOf(node: Node<PointwiseAttributes>): { tensors: Tensor[]; steps: PointwiseChain['steps'] } {
+  const { inputs, attributes, epilogue } = node;
+  const tensors = [...inputs];
+  const own = { row: attributes.row, constants: attributes.constants, operands: inputs.map((_, i) => (i === 0 ? ('v' as const) : i - 1)) };
+  const first = tensors.length - 1;
+  const rest = (epilogue?.steps ?? []).map((step) => ({ ...step, operands: step.operands.map((o) => (o === 'v' ? o : o + first)) }));
+  tensors.push(...(epilogue?.extras ?? []));
+  return { tensors, steps: [own, ...rest] };
+}
+
+/** Applies a row of the table. */
+export function pointwise(row: PointwiseRow, inputs: readonly Tensor[], constants: readonly number[] = []): Tensor {
+  return inputs[0].graph.add(pointwiseOperation, inputs, { row, constants })[0];
+}
+
+export const relu = (x: Tensor): Tensor => pointwise(rows.relu, [x]);
+export const sigmoid = (x: Tensor): Tensor => pointwise(rows.sigmoid, [x]);
+export const silu = (x: Tensor): Tensor => pointwise(rows.silu, [x]);
+/** The exact GELU, with erf. */
+export const gelu = (x: Tensor): Tensor => pointwise(rows.gelu, [x]);
+export const tanh = (x: Tensor): Tensor => pointwise(rows.tanh, [x]);
+export const add = (a: Tensor, b: Tensor): Tensor => pointwise(rows.add, [a, b]);
+export const sub = (a: Tensor, b: Tensor): Tensor => pointwise(rows.sub, [a, b]);
+export const mul = (a: Tensor, b: Tensor): Tensor => pointwise(rows.mul, [a, b]);
+export const div = (a: Tensor, b: Tensor): Tensor => pointwise(rows.div, [a, b]);
+export const maximum = (a: Tensor, b: Tensor): Tensor => pointwise(rows.max, [a, b]);
+export const minimum = (a: Tensor, b: Tensor): Tensor => pointwise(rows.min, [a, b]);
+/** a * b + c */
+export const mulAdd = (a: Tensor, b: Tensor, c: Tensor): Tensor => pointwise(rows.mulAdd, [a, b, c]);
+/** x * factor + offset */
+export const scale = (x: Tensor, factor: number, offset = 0): Tensor => pointwise(rows.scale, [x], [factor, offset]);
+export const clamp = (x: Tensor, low: number, high: number): Tensor => pointwise(rows.clamp, [x], [low, high]);
+/** log(max(x, eps) / max(1 - x, eps)) of x clipped to [0, 1]. */
+export const inverseSigmoid = (x: Tensor, eps = 1e-5): Tensor => pointwise(rows.inverseSigmoid, [x], [eps]);
+/** sigmoid(delta + inverse_sigmoid(reference)). */
+export const refineBox = (delta: Tensor, reference: Tensor): Tensor => pointwise(rows.refineBox, [delta, reference]);
