@@ -10,7 +10,7 @@ export interface PointwiseAttributes {
   constants: readonly number[];
 }
 
-const isPointwise = (node: Node): node is Node<PointwiseAttributes> => node.operation.name === 'pointwise';
+const isPointwise = (node: Node): boolean => node.operation.name === 'pointwise';
 
 function extrasOf(node: Node): number {
   return (node.prologue?.extras.length ?? 0) + (node.epilogue?.extras.length ?? 0);
@@ -29,14 +29,15 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
 }
 
 /** Joins a pointwise node's arithmetic to a chain whose running value is the node's operand `at`. */
-function extend(chain: PointwiseChain | null, node: Node<PointwiseAttributes>, at: number): PointwiseChain {
+function extend(chain: PointwiseChain | null, node: Node, at: number): PointwiseChain {
+  const { row, constants } = node.attributes as PointwiseAttributes;
   const extras = [...(chain?.extras ?? [])];
   const operands: Operand[] = node.inputs.map((tensor, i) => {
     if (i === at || (tensor.value === node.inputs[at].value && sameWindow(tensor, node.inputs[at]))) return 'v';
     extras.push(tensor);
     return extras.length - 1;
   });
-  const steps = [...(chain?.steps ?? []), { row: node.attributes.row, operands, constants: node.attributes.constants }];
+  const steps = [...(chain?.steps ?? []), { row, operands, constants }];
   const tail = node.epilogue;
   if (tail) {
     const first = extras.length;

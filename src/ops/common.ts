@@ -1,5 +1,5 @@
 /** What the operations' kernel choices share: layouts as uniform values, and fused chains as hooks. */
-import { type Dispatch, type Node, split, type Tensor } from '../graph/graph.ts';
+import { type Node, split, type Tensor } from '../graph/graph.ts';
 import { hookBody, libraryFor, type PointwiseChain } from '../graph/pointwise.ts';
 import { wgslFunctions } from '../graph/wgsl-functions.ts';
 
@@ -20,9 +20,17 @@ export function nodeTensors(node: Node): Tensor[] {
 }
 
 /** `{name}_offset`, `{name}_pitch`, `{name}_batch` in units. */
-export function layoutParams(name: string, tensor: Tensor, unit: Unit): Record<string, number> {
+export function layoutParams<N extends string>(
+  name: N,
+  tensor: Tensor,
+  unit: Unit,
+): Record<`${N}_offset` | `${N}_pitch` | `${N}_batch`, number> {
   const { offset, batch, pitch } = tensor.layout();
-  return { [`${name}_offset`]: offset / unit, [`${name}_pitch`]: Math.ceil(pitch / unit), [`${name}_batch`]: Math.ceil(batch / unit) };
+  return {
+    [`${name}_offset`]: offset / unit,
+    [`${name}_pitch`]: Math.ceil(pitch / unit),
+    [`${name}_batch`]: Math.ceil(batch / unit),
+  } as Record<`${N}_offset` | `${N}_pitch` | `${N}_batch`, number>;
 }
 
 /** The same for an operand that is repeated along the dimensions it lacks. */
@@ -37,7 +45,15 @@ function broadcastParams(name: string, tensor: Tensor, main: readonly number[], 
   };
 }
 
-export type Fusion = Pick<Dispatch, 'bind' | 'params' | 'hooks'> & { library: string };
+type ExtraName = `extra${0 | 1 | 2 | 3}`;
+
+/** What a kernel with bindings extra0..extra3 and both hooks is given for a node's fused chains. */
+export interface Fusion {
+  bind: { [K in ExtraName]?: Tensor };
+  params: Record<`${ExtraName}_${'offset' | 'pitch' | 'batch' | 'column'}`, number>;
+  hooks: { prologue?: string; epilogue?: string };
+  library: string;
+}
 
 const MAX_EXTRAS = 4;
 
@@ -51,13 +67,13 @@ export function fusion(
   prologue: PointwiseChain | null = node.prologue,
   epilogue: PointwiseChain | null = node.epilogue,
 ): Fusion {
-  const bind: Record<string, Tensor> = {};
+  const bind: Fusion['bind'] = {};
   const params: Record<string, number> = {};
-  const hooks: Record<string, string> = {};
+  const hooks: Fusion['hooks'] = {};
   let used = 0;
   const take = (chain: PointwiseChain, main: readonly number[]) => {
     for (const extra of chain.extras) {
-      bind[`extra${used}`] = extra;
+      bind[`extra${used}` as ExtraName] = extra;
       Object.assign(params, broadcastParams(`extra${used}`, extra, main, unit));
       used += 1;
     }
@@ -73,7 +89,7 @@ export function fusion(
   for (let i = used; i < MAX_EXTRAS; i++) {
     for (const field of ['offset', 'pitch', 'batch', 'column']) params[`extra${i}_${field}`] = 0;
   }
-  return { bind, params, hooks, library: libraryFor(Object.values(hooks), wgslFunctions) };
+  return { bind, params: params as Fusion['params'], hooks, library: libraryFor(Object.values(hooks), wgslFunctions) };
 }
 
 /** A one-dimensional count of workgroups folded into x and y, since x ends at 65535. */

@@ -3,14 +3,10 @@
  * ones and what has channel counts that are no multiple of four.
  */
 
-import depthwise from '../../shaders/conv2d/depthwise.wgsl';
 import direct from '../../shaders/conv2d/direct.wgsl';
-import narrow from '../../shaders/gemm/narrow.wgsl';
 import registers from '../../shaders/gemm/registers.wgsl';
-import subgroup from '../../shaders/gemm/subgroup.wgsl';
-import workgroup from '../../shaders/gemm/workgroup.wgsl';
-import type { Shader } from '../gpu/shader.ts';
 import { type Dispatch, type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
+import { launch } from '../graph/launch.ts';
 import { fold, fusion, inVectors, layoutParams, type Unit } from './common.ts';
 
 export interface Conv2dOptions {
@@ -74,26 +70,14 @@ function outputChannels(x: Tensor, w: Tensor, a: Conv2dAttributes): number {
   return isDepthwise(a, x) ? w.shape[1] * w.columns : w.columns;
 }
 
-type Variant = 'direct' | 'depthwise' | 'narrow' | 'registers' | 'subgroup' | 'workgroup';
-
-const shaders: Record<Variant, Shader> = { direct, depthwise, narrow, registers, subgroup, workgroup } as unknown as Record<
-  Variant,
-  Shader
->;
+type Variant = 'direct' | 'narrow' | 'registers';
 
 function variantFor(node: Node<Conv2dAttributes>, { target }: LowerContext): Variant {
-  const [x, w] = node.inputs;
+  const [, w] = node.inputs;
   const [y] = node.outputs;
-  const forced = target.variants.gemm as Variant | undefined;
   const extras = [...(node.prologue?.extras ?? []), ...(node.epilogue?.extras ?? [])];
-  const outside = [y, ...extras];
-  if (node.attributes.groups > 1)
-    return isDepthwise(node.attributes, x) && [x, w, ...outside].every(inVectors) && forced !== 'direct' ? 'depthwise' : 'direct';
-  if (forced === 'direct' || !outside.every(inVectors) || w.columns % 4 !== 0) return 'direct';
-  if (!inVectors(x)) return node.prologue ? 'direct' : 'narrow';
-  if (forced) return forced;
-  if (target.software) return target.subgroups ? 'subgroup' : 'registers';
-  return y.size >= 64 * 64 ? 'workgroup' : 'registers';
+  const vectors = [node.inputs[0], y, ...extras].every(inVectors) && w.columns % 4 === 0;
+  return target.variants.gemm === 'direct' || node.attributes.groups > 1 || !vectors ? 'direct' : 'registers';
 }
 
 function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
@@ -104,59 +88,49 @@ function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
   const unit: Unit = variant === 'direct' ? 1 : 4;
   const inputUnit: Unit = variant === 'direct' || variant === 'narrow' ? 1 : 4;
   const { bind, params, hooks, library } = fusion(node as Node, unit);
-  const [inHeight, inWidth] = a.flat ? [1, x.rows] : [x.shape[1], x.shape[2]];
-  const outWidth = a.flat ? y.rows : y.shape[2];
-  const k = x.columns / inputUnit;
   const n = y.columns / unit;
-  const { grid, constants } = gridFor(variant, y, n);
-  if (variant === 'direct' && isDepthwise(a, x)) constants.INTERLEAVED_GROUPS = 1;
-  const taps = a.kernel[0] * a.kernel[1];
-  return {
-    shader: shaders[variant],
-    label: '',
-    constants,
-    hooks: hooks!,
-    library,
+  const common = {
     bind: { ...bind, a: x, w, bias, y },
-    params: {
-      ...params,
-      ...layoutParams('a', x, inputUnit),
-      ...layoutParams('y', y, unit),
-      rows_per_image: y.rows,
-      images: y.images,
-      in_height: inHeight,
-      in_width: inWidth,
-      out_width: outWidth,
-      kernel_h: a.kernel[0],
-      kernel_w: a.kernel[1],
-      stride_h: a.stride[0],
-      stride_w: a.stride[1],
-      pad_h: a.padding[0],
-      pad_w: a.padding[1],
-      dilation_h: a.dilation[0],
-      dilation_w: a.dilation[1],
-      k4: k,
-      n4: n,
-      k,
-      n,
-      groups: a.groups,
-      multiplier: isDepthwise(a, x) ? w.shape[1] : 1,
-    },
-    grid,
-    flops: (2 * y.size * taps * x.columns) / a.groups,
+    hooks,
+    library,
+    flops: (2 * y.size * a.kernel[0] * a.kernel[1] * x.columns) / a.groups,
   };
+  const uniforms = {
+    ...params,
+    ...layoutParams('a', x, inputUnit),
+    ...layoutParams('y', y, unit),
+    rows_per_image: y.rows,
+    images: y.images,
+    in_height: a.flat ? 1 : x.shape[1],
+    in_width: a.flat ? x.rows : x.shape[2],
+    out_width: a.flat ? y.rows : y.shape[2],
+    kernel_h: a.kernel[0],
+    kernel_w: a.kernel[1],
+    stride_h: a.stride[0],
+    stride_w: a.stride[1],
+    pad_h: a.padding[0],
+    pad_w: a.padding[1],
+    dilation_h: a.dilation[0],
+    dilation_w: a.dilation[1],
+  };
+  if (variant === 'direct') {
+    const [gx, gy] = fold(Math.ceil((y.rows * n) / 64));
+    return launch(direct, {
+      ...common,
+      params: { ...uniforms, k: x.columns, n, groups: a.groups },
+      constants: { INTERLEAVED_GROUPS: isDepthwise(a, x) ? 1 : 0 },
+      grid: [gx, gy, y.images],
+    });
+  }
+  const { grid, constants } = tileGrid(y, n);
+  return launch(registers, { ...common, params: { ...uniforms, k4: x.columns / inputUnit, n4: n }, constants, grid });
 }
 
-/** Workgroups for an output of y.rows rows and n columns (in the kernel's unit), as each shader's header says. */
-function gridFor(variant: Variant, y: Tensor, n: number): { grid: [number, number, number]; constants: Record<string, number> } {
-  const { rows, images } = y;
-  if (variant === 'direct' || variant === 'depthwise') {
-    const [gx, gy] = fold(Math.ceil((rows * n) / 64));
-    return { grid: [gx, gy, images], constants: {} };
-  }
+/** Workgroups of a tiled kernel for an output of n columns (vec4f), and the lanes that share its rows. */
+function tileGrid(y: Tensor, n: number): { grid: [number, number, number]; constants: { COLUMN_LANES: number } } {
   let lanes = 1;
   while (lanes < 8 && lanes * 2 < n) lanes *= 2;
-  return { grid: [Math.ceil(rows / (512 / lanes)), Math.ceil(n / (2 * lanes)), images], constants: { COLUMN_LANES: lanes } };
+  return { grid: [Math.ceil(y.rows / (512 / lanes)), Math.ceil(n / (2 * lanes)), y.images], constants: { COLUMN_LANES: lanes } };
 }
 
 const pair = (value: readonly [number, number] | undefined, fallback: number): readonly [number, number] => value ?? [fallback, fallback];

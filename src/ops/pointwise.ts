@@ -7,6 +7,7 @@ import scalar from '../../shaders/pointwise/pointwise.wgsl';
 import vector from '../../shaders/pointwise/vector.wgsl';
 import type { PointwiseAttributes } from '../graph/fuse.ts';
 import { type Dispatch, type Node, type Operation, shapeError, show, split, type Tensor } from '../graph/graph.ts';
+import { launch } from '../graph/launch.ts';
 import type { Algebra, PointwiseChain, PointwiseRow } from '../graph/pointwise.ts';
 import { fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
 
@@ -112,26 +113,23 @@ export const pointwiseOperation: Operation<PointwiseAttributes> = {
       : 1;
     const { bind, params, hooks, library } = fusion(node as Node, unit, null, { steps: chain.steps, extras });
     const repeated = broadcastOf(x, output, unit);
-    const shader = unit === 4 ? vector : scalar;
     const columns = output.columns / unit;
     const total = output.images * output.rows * columns;
     const [gx, gy] = fold(Math.ceil(total / (unit === 4 ? 256 : 64)));
     return [
-      {
-        shader,
-        label: '',
-        hooks: hooks!,
+      launch(unit === 4 ? vector : scalar, {
+        hooks: { epilogue: hooks.epilogue! },
         library,
         bind: { ...bind, x, y: output },
         params: { ...params, ...repeated, ...layoutParams('y', output, unit), images: output.images, rows: output.rows, columns },
         grid: [gx, gy, 1],
         flops: output.size * chain.steps.length,
-      },
+      }),
     ];
   },
 };
 
-function broadcastOf(x: Tensor, output: Tensor, unit: Unit): Record<string, number> {
+function broadcastOf(x: Tensor, output: Tensor, unit: Unit): Record<'x_offset' | 'x_pitch' | 'x_batch' | 'x_column', number> {
   const { x_offset, x_pitch, x_batch } = layoutParams('x', x, unit);
   return {
     x_offset,

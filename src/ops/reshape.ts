@@ -2,6 +2,7 @@
 
 import permuteShader from '../../shaders/copy/permute.wgsl';
 import { type Dispatch, type Operation, shapeError, show, split, type Tensor } from '../graph/graph.ts';
+import { launch } from '../graph/launch.ts';
 import { fold, layoutParams } from './common.ts';
 
 /** Sizes of y's dimensions (four) and the dense strides of x that walk them. */
@@ -13,13 +14,12 @@ interface Walk {
 export function copyDispatch(x: Tensor, y: Tensor, walk: Walk = { sizes: [1, 1, 1, y.size], strides: [0, 0, 0, 1] }): Dispatch {
   const { sizes, strides } = walk;
   const [gx, gy] = fold(Math.ceil(y.size / 64));
-  return {
-    shader: permuteShader,
-    label: '',
+  const [d0, d1, d2, d3] = sizes;
+  const [s0, s1, s2, s3] = strides;
+  return launch(permuteShader, {
     bind: { x, y },
     params: {
-      ...Object.fromEntries(sizes.map((d, i) => [`d${i}`, d])),
-      ...Object.fromEntries(strides.map((s, i) => [`s${i}`, s])),
+      ...{ d0, d1, d2, d3, s0, s1, s2, s3 },
       ...layoutParams('x', x, 1),
       ...layoutParams('y', y, 1),
       x_rows: x.rows,
@@ -28,7 +28,7 @@ export function copyDispatch(x: Tensor, y: Tensor, walk: Walk = { sizes: [1, 1, 
       y_columns: y.columns,
     },
     grid: [gx, gy, 1],
-  };
+  });
 }
 
 export const copyOperation: Operation<{ shape: readonly number[]; walk: Walk }> = {
