@@ -77,7 +77,12 @@ export function requireChrome(): { path: string; source: string } {
 export async function launchChrome(options: ChromeOptions = {}): Promise<Chrome> {
   const path = options.path ?? requireChrome().path;
   const adapter = options.adapter ?? likelyAdapter();
-  const puppeteer = (await import('puppeteer')).default;
+  const { default: puppeteer } = await import('puppeteer').catch((cause) => {
+    throw new BackdropError('E_CHROME_MISSING', 'the package puppeteer, which drives Chrome, is not installed', {
+      cause,
+      hint: 'Run "npm install puppeteer".',
+    });
+  });
   sweepProfiles();
   const profile = mkdtempSync(join(tmpdir(), profilePrefix()));
   const entry: Live = { pid: undefined, profile };
@@ -105,6 +110,12 @@ export async function launchChrome(options: ChromeOptions = {}): Promise<Chrome>
     });
   }
   entry.pid = browser.process()?.pid;
+  if (!live.has(entry)) {
+    // A signal came while Chrome was starting, when its process was not known yet.
+    live.add(entry);
+    remove(entry);
+    throw new BackdropError('E_CHROME_CRASHED', 'interrupted while Chrome was starting');
+  }
   let closing: Promise<void> | undefined;
   const close = async () => {
     // An orderly end lets Chrome write its caches; what is still there after that is ended by force.

@@ -1,4 +1,87 @@
-export const main = async (argv: string[]) => {
-  console.log(argv);
-  return 0;
-};
+/** The command line: finds the command, runs it, turns its outcome into an exit code. */
+import { type Args, type CommandSpec, columns, commandHelp, didYouMean, parseCommand, usageError } from './args.ts';
+import { doctor } from './commands/doctor.ts';
+import { createIo, exitCodeOf, type Io, reportError } from './io.ts';
+import { version } from './version.ts';
+
+/** A subcommand: its description, and what it does. Resolves to the exit code. */
+export interface Command {
+  spec: CommandSpec;
+  run(args: Args, io: Io): Promise<number>;
+}
+
+const commands: readonly Command[] = [doctor];
+
+function overview(): string {
+  const rows = commands.map(({ spec }) => [spec.name, spec.summary] as const);
+  return [
+    'Backdrop: object detection with Association DETR on WebGPU, in headless Chrome.',
+    '',
+    'Usage: backdrop COMMAND [options]',
+    '',
+    'Commands:',
+    ...columns(rows),
+    '',
+    '"backdrop COMMAND --help" has the options and examples of a command.',
+    '',
+    'Environment: CHROME_PATH (the browser to use), BACKDROP_ADAPTER (auto, default, swiftshader),',
+    '             BACKDROP_DEBUG=1 (stack traces), NO_COLOR.',
+    'Exit codes:  0 done, 1 failed, 2 wrong usage, 3 something this machine lacks (Chrome, WebGPU), 130 interrupted.',
+    '',
+  ].join('\n');
+}
+
+/** Runs one command line (without node and the script) and resolves to the exit code. */
+export async function main(argv: string[]): Promise<number> {
+  const abort = new AbortController();
+  const debug = argv.includes('--debug') || process.env.BACKDROP_DEBUG === '1';
+  const io = createIo({ json: argv.includes('--json'), debug, signal: abort.signal });
+  let interrupted = 0;
+  const onSignal = (signal: NodeJS.Signals) => {
+    const code = signal === 'SIGINT' ? 130 : 143;
+    // The second time the user means it; chrome.ts has ended Chrome at the first.
+    if (interrupted > 0) process.exit(code);
+    interrupted = code;
+    io.progressDone();
+    io.note('interrupted, cleaning up');
+    abort.abort(new Error('interrupted'));
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.on(signal, onSignal);
+  // A reader that has seen enough ("| head") is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  try {
+    return (await dispatch(argv, io)) || interrupted;
+  } catch (error) {
+    if (interrupted > 0) return interrupted;
+    reportError(io, error);
+    return exitCodeOf(error);
+  } finally {
+    for (const signal of signals) process.off(signal, onSignal);
+  }
+}
+
+async function dispatch(argv: string[], io: Io): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    const topic = commands.find(({ spec }) => name === 'help' && spec.name === rest[0]);
+    process.stdout.write(topic ? commandHelp(topic.spec) : overview());
+    return name === undefined ? 2 : 0;
+  }
+  if (name === '--version' || name === 'version') {
+    process.stdout.write(`${version()}\n`);
+    return 0;
+  }
+  const command = commands.find(({ spec }) => spec.name === name);
+  if (!command) {
+    const names = commands.map(({ spec }) => spec.name);
+    const near = didYouMean(name, names);
+    throw usageError(`unknown command "${name}"${near ? `; did you mean "${near}"?` : ''}`, `Commands: ${names.join(', ')}.`);
+  }
+  const args = parseCommand(command.spec, rest);
+  if (args.values.help) {
+    process.stdout.write(commandHelp(command.spec));
+    return 0;
+  }
+  return command.run(args, io);
+}

@@ -1,0 +1,150 @@
+/** Command-line arguments: one description per command gives the parser, the help text and the suggestions. */
+import { parseArgs } from 'node:util';
+import { BackdropError } from '../errors.ts';
+
+export interface OptionSpec {
+  type: 'string' | 'boolean';
+  /** What the value is, for the help: FILE, DIR, N. */
+  value?: string;
+  help: string;
+  short?: string;
+}
+
+export interface CommandSpec {
+  name: string;
+  /** One line for the list of commands. */
+  summary: string;
+  /** What follows the name, such as "IMAGE... --weights FILE". */
+  usage: string;
+  positionals: { name: string; min: number; max: number };
+  options: Record<string, OptionSpec>;
+  examples: string[];
+  /** Paragraph under the usage line. */
+  description?: string;
+}
+
+export interface Args {
+  positionals: string[];
+  values: Record<string, string | boolean | undefined>;
+}
+
+export const globalOptions: Record<string, OptionSpec> = {
+  json: { type: 'boolean', help: 'machine-readable output on stdout, one JSON object a line; words go to stderr' },
+  debug: { type: 'boolean', help: 'stack traces and the messages of the page (also BACKDROP_DEBUG=1)' },
+  help: { type: 'boolean', short: 'h', help: 'this text' },
+};
+
+export const usageError = (message: string, hint?: string) => new BackdropError('E_CLI_USAGE', message, hint ? { hint } : {});
+
+/** Parses what follows the command's name. Throws E_CLI_USAGE naming the argument, with a suggestion where one is close. */
+export function parseCommand(spec: CommandSpec, argv: string[]): Args {
+  const options: Record<string, OptionSpec> = { ...spec.options, ...globalOptions };
+  const config = Object.fromEntries(Object.entries(options).map(([name, { type, short }]) => [name, short ? { type, short } : { type }]));
+  const { tokens, positionals } = parseArgs({ args: argv, options: config, strict: false, allowPositionals: true, tokens: true });
+  const hint = `"backdrop ${spec.name} --help" lists the options.`;
+  const values: Args['values'] = {};
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue;
+    const option = options[token.name];
+    if (!option) {
+      const near = didYouMean(token.name, Object.keys(options));
+      throw usageError(`unknown option ${token.rawName}${near ? `; did you mean --${near}?` : ''}`, hint);
+    }
+    if (option.type === 'boolean') {
+      if (token.value !== undefined) throw usageError(`--${token.name} takes no value`, hint);
+      values[token.name] = true;
+      continue;
+    }
+    // "--weights --json" has forgotten the file; a name that begins with dashes can still be given as --weights=--x.
+    if (!token.value || (!token.inlineValue && token.value.startsWith('--'))) {
+      throw usageError(`--${token.name} needs a value (${option.value ?? 'VALUE'})`, hint);
+    }
+    values[token.name] = token.value;
+  }
+  if (!values.help) {
+    const { name, min, max } = spec.positionals;
+    if (positionals.length < min) throw usageError(`${spec.name} needs ${min === 1 ? 'a' : min} ${name}`, hint);
+    if (positionals.length > max) throw usageError(`unexpected argument "${positionals[max]}"`, hint);
+  }
+  return { positionals, values };
+}
+
+/** A string option, or undefined. */
+export function textOption(args: Args, name: string): string | undefined {
+  const value = args.values[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** A number option within bounds, or the fallback when it is absent. */
+export function numberOption(
+  args: Args,
+  name: string,
+  fallback: number,
+  bounds: { min: number; max: number; integer?: boolean; multipleOf?: number },
+): number {
+  const text = textOption(args, name);
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  const { min, max, integer, multipleOf } = bounds;
+  const fits = text.trim() !== '' && value >= min && value <= max && (!integer || Number.isInteger(value));
+  if (!fits || (multipleOf !== undefined && value % multipleOf !== 0)) {
+    const kind = multipleOf !== undefined ? `a multiple of ${multipleOf}` : integer ? 'a whole number' : 'a number';
+    throw usageError(`--${name} is "${text}"; expected ${kind} from ${min} to ${max}`);
+  }
+  return value;
+}
+
+/** The help of one command. */
+export function commandHelp(spec: CommandSpec): string {
+  const options = { ...spec.options, ...globalOptions };
+  const rows = Object.entries(options).map(([name, { short, value, help }]) => {
+    const left = `${short ? `-${short}, ` : ''}--${name}${value ? ` ${value}` : ''}`;
+    return [left, help] as const;
+  });
+  return [
+    `backdrop ${spec.name}: ${spec.summary}`,
+    '',
+    `Usage: backdrop ${spec.name} ${spec.usage}`,
+    ...(spec.description ? ['', spec.description] : []),
+    '',
+    'Options:',
+    ...columns(rows),
+    '',
+    'Examples:',
+    ...spec.examples.map((example) => `  ${example}`),
+    '',
+  ].join('\n');
+}
+
+/** Two columns, indented. */
+export function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}`);
+}
+
+/** The closest of the candidates when it is close enough to be a slip: at most a third of the letters differ. */
+export function didYouMean(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(1, Math.floor(Math.max(word.length, 3) / 3)) + 0.5;
+  for (const candidate of candidates) {
+    const distance = candidate.startsWith(word) && word.length >= 3 ? 1 : editDistance(word, candidate);
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  }
+  return best;
+}
+
+/** Damerau-Levenshtein distance (neighbouring letters swapped count once). */
+export function editDistance(a: string, b: string): number {
+  const rows = Array.from({ length: a.length + 1 }, (_, i) =>
+    Array.from({ length: b.length + 1 }, (_, j) => (i === 0 ? j : j === 0 ? i : 0)),
+  );
+  for (let i = 1; i <= a.length; i++) {
+    for (let j = 1; j <= b.length; j++) {
+      const change = a[i - 1] === b[j - 1] ? 0 : 1;
+      let least = Math.min(rows[i - 1]![j]! + 1, rows[i]![j - 1]! + 1, rows[i - 1]![j - 1]! + change);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) least = Math.min(least, rows[i - 2]![j - 2]! + 1);
+      rows[i]![j] = least;
+    }
+  }
+  return rows[a.length]![b.length]!;
+}

@@ -1,0 +1,45 @@
+/** Writing files so that a reader never sees half of one. */
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, extname, join } from 'node:path';
+import { BackdropError } from '../errors.ts';
+
+/** Writes to a temporary name in the same folder, flushes, renames. The folder is made. Throws E_FILE_WRITE. */
+export function writeFileAtomic(path: string, bytes: Uint8Array | string): void {
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    const file = openSync(temporary, 'w');
+    try {
+      const data = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
+      for (let offset = 0; offset < data.byteLength; ) offset += writeSync(file, data, offset);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (cause) {
+    rmSync(temporary, { force: true });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new BackdropError('E_FILE_WRITE', `cannot write ${path}: ${reason}`, {
+      cause,
+      hint: 'Check the folder, its permissions and free space.',
+    });
+  }
+}
+
+/** One output name per input: photo.jpg -> DIR/photo.detected.png, numbered where two inputs have the same name. */
+export function outputNames(inputs: readonly string[], folder: string, suffix: string): string[] {
+  const taken = new Set<string>();
+  return inputs.map((input) => {
+    const stem = basename(input, extname(input));
+    let name = `${stem}${suffix}`;
+    for (let i = 2; taken.has(name.toLowerCase()); i++) name = `${stem}-${i}${suffix}`;
+    taken.add(name.toLowerCase());
+    return join(folder, name);
+  });
+}
+
+/** Throws E_FILE_MISSING unless there is such a file. */
+export function requireFile(path: string, what: string): void {
+  if (!existsSync(path)) throw new BackdropError('E_FILE_MISSING', `${what}: there is no file ${path}`);
+}
