@@ -38,9 +38,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let i2 = i / params.d3 % params.d2;
   let i1 = i / params.d3 / params.d2 % params.d1;
   let i0 = i / params.d3 / params.d2 / params.d1;
-  let from = i0 * params.s0 + i1 * params.s1 + i2 * params.s2 + i3 * params.s3;
-  let x_row = from / params.x_columns;
+  let source = i0 * params.s0 + i1 * params.s1 + i2 * params.s2 + i3 * params.s3;
+  let x_row = source / params.x_columns;
   let y_row = i / params.y_columns;
   y[params.y_offset + y_row / params.y_rows * params.y_batch + y_row % params.y_rows * params.y_pitch + i % params.y_columns] =
-    x[params.x_offset + x_row / params.x_rows * params.x_batch + x_row % params.x_rows * params.x_pitch + from % params.x_columns];
+    x[params.x_offset + x_row / params.x_rows * params.x_batch + x_row % params.x_rows * params.x_pitch + source % params.x_columns];
 }
