@@ -81,6 +81,8 @@ function accessesOf(dispatch: Dispatch): { reads: Value[]; writes: Value[] } {
 }
 
 const bytesOf = (value: Value): number => value.images * value.rows * value.columns * 4;
+/** A binding seen as vec4f covers whole vectors. */
+const boundBytes = (value: Value): number => Math.ceil(bytesOf(value) / 16) * 16;
 
 export class Program {
   readonly graph: Graph;
@@ -157,7 +159,7 @@ export class Program {
     gpu.device.pushErrorScope('out-of-memory');
     const usage = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
     const arenas = plan.arenas.map((bytes, i) => gpu.createBuffer(`arena ${i}`, bytes, usage));
-    const inputs = new Map([...graph.inputs].map(([name, t]) => [t.value, gpu.createBuffer(`input ${name}`, bytesOf(t.value), usage)]));
+    const inputs = new Map([...graph.inputs].map(([name, t]) => [t.value, gpu.createBuffer(`input ${name}`, boundBytes(t.value), usage)]));
     const placed = new Map(plan.placements.map((p) => [p.value, { buffer: arenas[p.arena], offset: p.offset }]));
     const find = (value: Value): { buffer: GPUBuffer; offset: number } => {
       if (value.kind === 'parameter') return parameters.location(value.label);
@@ -189,7 +191,7 @@ export class Program {
         const { root } = tensor.layout();
         if (given) bytes += tensor.size * 4;
         const { buffer, offset } = find(root);
-        return { binding, resource: { buffer, offset, size: Math.ceil(bytesOf(root) / 16) * 16 } };
+        return { binding, resource: { buffer, offset, size: boundBytes(root) } };
       });
       if (shader.params)
         entries.push({ binding: shader.params.binding, resource: { buffer: uniforms, offset: slot, size: shader.params.size } });
