@@ -1,8 +1,7 @@
 /** One door for every checkpoint file: looks at the first bytes and hands over to the right reader, or says what the file is instead. */
-import { type FileLike, openFile } from '../src/checkpoints/bytes.ts';
+import { type FileLike, openFile, raiser } from '../src/checkpoints/bytes.ts';
 import { openSafetensors } from '../src/checkpoints/safetensors.ts';
 import type { OpenOptions, TensorSource } from '../src/checkpoints/tensors.ts';
-import { BackdropError } from '../src/errors.ts';
 import { LEGACY_MAGIC, openTorchLegacy, openTorchZip } from './torch-file.ts';
 
 interface Impostor {
@@ -15,8 +14,8 @@ interface Impostor {
   hint: string;
 }
 
-const DOWNLOAD = 'download the file itself: the address led to something else';
-const PADDLE = 'convert it with the tools of its framework, or use a released .pth or .safetensors file';
+const UNPACK = 'unpack it first';
+const FOREIGN = 'use the .pth or .safetensors file it was made from';
 
 /** Files that really turn up where a checkpoint is expected. */
 const IMPOSTORS: readonly Impostor[] = [
@@ -26,35 +25,23 @@ const IMPOSTORS: readonly Impostor[] = [
     says: 'a Git LFS pointer, not the file it points to',
     hint: 'run `git lfs pull`, or download the file itself',
   },
-  { kind: 'html', pattern: /^\s*(?:<!doctype html|<html|<head|<\?xml|<!--)/i, says: 'a web page, not a checkpoint', hint: DOWNLOAD },
   {
-    kind: 'tar',
-    at: 257,
-    starts: 'ustar',
-    says: 'a tar archive (PyTorch before 0.2 wrote these)',
-    hint: 'unpack it, or load and save it again with a newer PyTorch',
+    kind: 'html',
+    pattern: /^\s*<(?:[!?]?[a-z-]+)[\s>-]/i,
+    says: 'a web page, not a checkpoint',
+    hint: 'download the file itself: the address led to something else',
   },
-  { kind: 'gzip', starts: '\x1f\x8b', says: 'gzip-compressed', hint: 'unpack it first' },
-  { kind: '7z', starts: "7z\xbc\xaf'\x1c", says: 'a 7z archive', hint: 'unpack it first' },
-  { kind: 'h5', starts: '\x89HDF\r\n', says: 'an HDF5 file (Keras)', hint: PADDLE },
-  { kind: 'tflite', at: 4, starts: 'TFL3', says: 'a TensorFlow Lite model', hint: PADDLE },
-  { kind: 'gguf', starts: 'GGUF', says: 'a GGUF file', hint: PADDLE },
-  { kind: 'npy', starts: '\x93NUMPY', says: 'a NumPy array', hint: PADDLE },
-  {
-    kind: 'onnx',
-    starts: '\x08',
-    pattern: /^.{2,66}(?:pytorch|onnx|paddle)/s,
-    says: 'an ONNX model',
-    hint: 'use the checkpoint it was exported from',
-  },
+  { kind: 'tar', at: 257, starts: 'ustar', says: 'a tar archive (PyTorch before 0.2 wrote these)', hint: UNPACK },
+  { kind: 'gzip', starts: '\x1f\x8b', says: 'gzip-compressed', hint: UNPACK },
+  { kind: '7z', starts: '7z\xbc\xaf', says: 'a 7z archive', hint: UNPACK },
+  { kind: 'h5', starts: '\x89HDF', says: 'an HDF5 file (Keras)', hint: FOREIGN },
+  { kind: 'tflite', at: 4, starts: 'TFL3', says: 'a TensorFlow Lite model', hint: FOREIGN },
+  { kind: 'gguf', starts: 'GGUF', says: 'a GGUF file', hint: FOREIGN },
+  { kind: 'npy', starts: '\x93NUMPY', says: 'a NumPy array', hint: FOREIGN },
+  { kind: 'onnx', starts: '\x08', pattern: /^.{2,66}(?:pytorch|onnx|paddle)/s, says: 'an ONNX model', hint: FOREIGN },
   { kind: 'image', pattern: /^(?:\x89PNG|\xff\xd8\xff|GIF8|RIFF)/, says: 'an image', hint: 'choose the file of weights' },
-  {
-    kind: 'pdparams',
-    starts: '\x80',
-    says: 'a pickle, but not one of torch.save (a Paddle .pdparams file looks like this)',
-    hint: PADDLE,
-  },
-  { kind: 'json', pattern: /^\s*[{[]/, says: 'a text file (JSON)', hint: 'choose the file of weights, not its configuration' },
+  { kind: 'pdparams', starts: '\x80', says: 'a pickle, but not of torch.save (Paddle writes .pdparams so)', hint: FOREIGN },
+  { kind: 'json', pattern: /^\s*[{[]/, says: 'text (JSON)', hint: 'choose the file of weights' },
 ];
 
 function describe(head: string, size: number): { kind: string; says: string; hint: string } {
@@ -79,27 +66,15 @@ function describe(head: string, size: number): { kind: string; says: string; hin
 export async function openCheckpoint(file: FileLike, options: OpenOptions = {}): Promise<TensorSource> {
   const bytes = openFile(file, options);
   const head = await bytes.read(0, Math.min(bytes.size, 512));
-  if (head.length === 0) {
-    throw new BackdropError('E_CKPT_NOT_CHECKPOINT', `${bytes.name}: the file is empty`, {
-      hint: 'download it again',
-      details: { file: bytes.name, kind: 'empty' },
-    });
-  }
+  const refuse = (kind: string, says: string, hint: string): never =>
+    raiser(bytes.name, hint)('E_CKPT_NOT_CHECKPOINT', says, { kind, size: bytes.size });
+  if (head.length === 0) refuse('empty', 'the file is empty', 'download it again');
   if (head[0] === 0x50 && head[1] === 0x4b && (head[2] === 3 || head[2] === 5)) return openTorchZip(bytes);
-  if (LEGACY_MAGIC.every((byte, i) => head[i] === byte)) return openTorchLegacy(bytes);
-  if (LEGACY_MAGIC.slice(0, head.length).every((byte, i) => head[i] === byte)) {
-    throw new BackdropError('E_CKPT_TRUNCATED', `${bytes.name}: only the first ${head.length} bytes of a PyTorch file are here`, {
-      hint: 'download it again',
-      details: { file: bytes.name },
-    });
-  }
+  if (LEGACY_MAGIC.every((byte, i) => i >= head.length || head[i] === byte)) return openTorchLegacy(bytes);
   const text = String.fromCharCode(...head);
-  // A length whose upper four bytes are zero, and a brace: only safetensors starts so. Its reader knows what is wrong with the rest.
-  const looksSafe = (head.length > 8 && text[8] === '{') || (/\.safetensors$/i.test(bytes.name) && head.length > 8);
-  const found = describe(text, bytes.size);
-  if (looksSafe && (found.kind === 'unknown' || found.kind === 'json' || text[8] === '{')) return openSafetensors(bytes, options);
-  throw new BackdropError('E_CKPT_NOT_CHECKPOINT', `${bytes.name}: this is ${found.says}`, {
-    hint: found.hint,
-    details: { file: bytes.name, kind: found.kind, size: bytes.size },
-  });
+  // An eight-byte length and a brace: only safetensors starts so. Its reader knows what is wrong with the rest.
+  if (text[8] === '{') return openSafetensors(bytes, options);
+  const { kind, says, hint } = describe(text, bytes.size);
+  if (/\.safetensors$/i.test(bytes.name) && (kind === 'unknown' || kind === 'json')) return openSafetensors(bytes, options);
+  return refuse(kind, `this is ${says}`, hint);
 }

@@ -58,16 +58,17 @@ function rebuildTensor(args: readonly PickleValue[]): PickleValue {
   return new TensorRecord(storage, offset, shape, stride);
 }
 
+const sequence = (value: PickleValue | undefined): readonly PickleValue[] =>
+  Array.isArray(value) ? value : value instanceof Tuple ? value.items : [];
+
 /** `dict()`-like construction: from nothing, a dict, or a list of pairs. */
 function buildDict(args: readonly PickleValue[]): PickleValue {
-  const [first] = args;
-  if (first === undefined) return new Map();
+  const [first = []] = args;
   if (first instanceof Map) return first;
   const map = new Map<PickleValue, PickleValue>();
-  if (!Array.isArray(first)) return fail(`a dictionary is built from ${kindOf(first)}`);
-  for (const pair of first) {
-    const items = pair instanceof Tuple ? pair.items : Array.isArray(pair) ? pair : [];
-    if (items.length !== 2) return fail('a dictionary is built from something other than pairs');
+  for (const pair of sequence(first)) {
+    const items = sequence(pair);
+    if (items.length !== 2) fail('a dictionary is built from something other than pairs');
     map.set(items[0]!, items[1]!);
   }
   return map;
@@ -75,19 +76,19 @@ function buildDict(args: readonly PickleValue[]): PickleValue {
 
 /** Python 2 protocol for bytes: `_codecs.encode('…', 'latin1')`. */
 function encode(args: readonly PickleValue[]): PickleValue {
-  const [text, codec] = args;
-  if (typeof text !== 'string' || (codec !== 'latin1' && codec !== 'latin-1')) return fail('_codecs.encode with a codec other than latin1');
+  const [text] = args;
+  if (typeof text !== 'string') return fail('_codecs.encode of something other than text');
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit > 255) return fail('_codecs.encode of characters outside latin1');
-    bytes[i] = unit;
+    bytes[i] = text.charCodeAt(i);
+    if (text.charCodeAt(i) > 255) fail('_codecs.encode of characters outside latin1');
   }
   return bytes;
 }
 
-const sequence = (value: PickleValue | undefined): readonly PickleValue[] =>
-  Array.isArray(value) ? value : value instanceof Tuple ? value.items : [];
+function parameter(args: readonly PickleValue[]): PickleValue {
+  return args[0] instanceof TensorRecord ? args[0] : fail('a parameter is built on something other than a tensor');
+}
 
 const GLOBALS = new Map<string, Global>();
 
@@ -107,12 +108,10 @@ allow('_codecs', 'encode', encode);
 allow('torch', 'Size', (args) => new Tuple(sequence(args[0])));
 allow('torch', 'device', (args) => new Opaque('torch.device', args));
 allow('argparse', 'Namespace', (args) => new Opaque('argparse.Namespace', args));
-allow('torch.nn.parameter', 'Parameter', (args) => (args[0] instanceof TensorRecord ? args[0] : fail('a Parameter without a tensor')));
+allow('torch.nn.parameter', 'Parameter', parameter);
 allow('torch._utils', '_rebuild_tensor', rebuildTensor);
 allow('torch._utils', '_rebuild_tensor_v2', rebuildTensor);
-allow('torch._utils', '_rebuild_parameter', (args) =>
-  args[0] instanceof TensorRecord ? args[0] : fail('a parameter is built on something else than a tensor'),
-);
+allow('torch._utils', '_rebuild_parameter', parameter);
 for (const [prefix, dtype] of STORAGES) {
   allow('torch', `${prefix}Storage`, undefined, dtype);
   allow('torch.cuda', `${prefix}Storage`, undefined, dtype);
@@ -124,13 +123,13 @@ for (const dtype of DTYPES) allow('torch', dtype);
 export function findGlobal(module: string, name: string, file: string): Global {
   const found = GLOBALS.get(`${module} ${name}`);
   if (found) return found;
-  throw new BackdropError('E_CKPT_GLOBAL', `${file}: the pickle names ${module}.${name}, which a file of weights does not need`, {
-    hint: [
-      'if you trust where the file comes from, save its weights alone in Python:',
-      '  import torch; from safetensors.torch import save_file',
-      `  c = torch.load(${JSON.stringify(file)}, map_location='cpu', weights_only=False); c = c.get('model', c)`,
-      "  save_file({k: v.contiguous().clone() for k, v in c.items()}, 'weights.safetensors')",
-    ].join('\n'),
-    details: { file, global: `${module}.${name}` },
+  // Protocol 2 writes Python 2's name of the module people know as builtins.
+  const full = `${module === '__builtin__' ? 'builtins' : module}.${name}`;
+  throw new BackdropError('E_CKPT_GLOBAL', `${file}: the pickle names ${full}, which a file of weights does not need`, {
+    hint: `if you trust the file's source, save its weights alone in Python:
+  import torch; from safetensors.torch import save_file
+  c = torch.load(${JSON.stringify(file)}, map_location='cpu', weights_only=False); c = c.get('model', c)
+  save_file({k: v.clone().contiguous() for k, v in c.items()}, 'weights.safetensors')`,
+    details: { file, global: full },
   });
 }

@@ -6,7 +6,8 @@
  * up our own stand-in for such a name; there is no way from a file to any other function. What remains is memory and time,
  * which the limits bound.
  */
-import { BackdropError, type ErrorCode } from '../src/errors.ts';
+import { type Raise, raiser } from '../src/checkpoints/bytes.ts';
+import { BackdropError } from '../src/errors.ts';
 import { findGlobal } from './pickle-globals.ts';
 import { Global, kindOf, Opaque, type PickleValue, TensorRecord, Tuple } from './pickle-values.ts';
 
@@ -52,12 +53,8 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
   let objects = 0;
   let copied = 0;
 
-  const raise: (code: ErrorCode, message: string, details?: Record<string, unknown>) => never = (code, message, details = {}) => {
-    throw new BackdropError(code, `${options.file}: ${message} (pickle byte ${at})`, {
-      hint: code === 'E_CKPT_LIMIT' ? 'no file of weights is built like this' : 'the file is damaged, or was not written by torch.save',
-      details: { file: options.file, at, ...details },
-    });
-  };
+  const raiseAt = raiser(options.file);
+  const raise: Raise = (code, message, details) => raiseAt(code, `${message} (pickle byte ${at})`, details);
   const malformed: (message: string) => never = (message) => raise('E_CKPT_PICKLE', message);
   /** Claims the next n bytes and returns where they start. */
   const take = (n: number): number => {
@@ -75,21 +72,13 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
     const start = take(n);
     return bytes.subarray(start, start + n);
   };
-  const text = (n: number): string => {
-    const source = raw(n);
-    try {
-      return utf8.decode(source);
-    } catch {
-      return malformed('a string is not UTF-8');
-    }
-  };
   /** Old files keep byte strings: UTF-8 where they can be, latin1 otherwise, as torch.load(encoding=…) tries. */
-  const byteString = (n: number): string => {
+  const text = (n: number, fallback?: TextDecoder): string => {
     const source = raw(n);
     try {
       return utf8.decode(source);
     } catch {
-      return latin1.decode(source);
+      return fallback ? fallback.decode(source) : malformed('a string is not UTF-8');
     }
   };
   const line = (): string => {
@@ -204,8 +193,8 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
       case 0x58: push(text(u32())); break; // BINUNICODE
       case 0x8c: push(text(u8())); break; // SHORT_BINUNICODE
       case 0x8d: push(text(u64())); break; // BINUNICODE8
-      case 0x55: push(byteString(u8())); break; // SHORT_BINSTRING
-      case 0x54: push(byteString(u32())); break; // BINSTRING
+      case 0x55: push(text(u8(), latin1)); break; // SHORT_BINSTRING
+      case 0x54: push(text(u32(), latin1)); break; // BINSTRING
       case 0x43: push(raw(u8()).slice()); break; // SHORT_BINBYTES
       case 0x42: push(raw(u32()).slice()); break; // BINBYTES
       case 0x8e: case 0x96: push(raw(u64()).slice()); break; // BINBYTES8, BYTEARRAY8

@@ -6,9 +6,9 @@
  * information, the object, the list of storage keys), then per storage its element count (int64) and its data, little-endian
  * whatever machine wrote it. Source of both: torch/serialization.py.
  */
-import type { OpenFile } from '../src/checkpoints/bytes.ts';
+import { type OpenFile, type Raise, raiser } from '../src/checkpoints/bytes.ts';
 import { dtypeBytes, type TensorInfo, type TensorSource, tensorOf, toFloat32 } from '../src/checkpoints/tensors.ts';
-import { BackdropError, type ErrorCode } from '../src/errors.ts';
+import { BackdropError } from '../src/errors.ts';
 import { unpickle } from './pickle.ts';
 import { kindOf, Opaque, type PickleValue, Storage, TensorRecord, Tuple } from './pickle-values.ts';
 import { extentOf, gather, isContiguous, swapBytes } from './strided.ts';
@@ -34,18 +34,9 @@ export const LEGACY_MAGIC: readonly number[] = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0x
 /** Reads [begin, end) of a storage's bytes. */
 type StorageReader = (storage: Storage, begin: number, end: number) => Promise<Uint8Array>;
 
-const raiser =
-  (file: string) =>
-  (code: ErrorCode, message: string, details: Record<string, unknown> = {}): never => {
-    throw new BackdropError(code, `${file}: ${message}`, {
-      hint: 'the file is damaged or incomplete: download it again and compare its size with the published one',
-      details: { file, ...details },
-    });
-  };
-
 /** A persistent id names a storage: `('storage', type, key, location, elements[, view])`. */
 function storagePool(file: string): { storages: Map<string, Storage>; persistent: (id: PickleValue) => PickleValue } {
-  const raise: ReturnType<typeof raiser> = raiser(file);
+  const raise: Raise = raiser(file);
   const storages = new Map<string, Storage>();
   const persistent = (id: PickleValue): PickleValue => {
     const items = id instanceof Tuple ? id.items : [];
@@ -77,7 +68,7 @@ function keyText(key: PickleValue): string | undefined {
 
 /** All tensors below a value, by path joined with dots. Throws E_CKPT_LIMIT, or E_CKPT_PICKLE where two have one path. */
 export function collectTensors(root: PickleValue, file: string): Map<string, TensorRecord> {
-  const raise: ReturnType<typeof raiser> = raiser(file);
+  const raise: Raise = raiser(file);
   const found = new Map<string, TensorRecord>();
   let visits = 0;
   const visit = (value: PickleValue, path: string, depth: number): void => {
@@ -122,7 +113,7 @@ function scalarsOf(root: PickleValue): Map<string, string> {
 }
 
 function makeSource(root: PickleValue, file: OpenFile, readStorage: StorageReader, swap: boolean): TorchSource {
-  const raise: ReturnType<typeof raiser> = raiser(file.name);
+  const raise: Raise = raiser(file.name);
   const records = collectTensors(root, file.name);
   const tensors = new Map<string, TensorInfo>();
   const users = new Map<Storage, number>();
@@ -179,26 +170,18 @@ function makeSource(root: PickleValue, file: OpenFile, readStorage: StorageReade
 
 /** The zip format. Throws the errors of zip.ts and pickle.ts, and E_CKPT_STORAGE where a storage is missing or of another size. */
 export async function openTorchZip(file: OpenFile): Promise<TorchSource> {
-  const raise: ReturnType<typeof raiser> = raiser(file.name);
+  const raise: Raise = raiser(file.name);
   const zip = await openZip(file);
   const pickles = [...zip.entries.keys()].filter((name) => /^(?:[^/]+\/)?data\.pkl$/.test(name));
   if (pickles.length !== 1) {
     const some = [...zip.entries.keys()].slice(0, 5).join(', ');
-    throw new BackdropError(
-      'E_CKPT_NOT_CHECKPOINT',
-      `${file.name}: a zip archive, but not one of torch.save: it has no data.pkl (it has ${some || 'nothing'})`,
-      {
-        hint: 'if the checkpoint lies inside this archive, unpack it first',
-        details: { file: file.name, kind: 'zip' },
-      },
-    );
+    const message = `a zip archive, but not one of torch.save: it has no data.pkl (it has ${some || 'nothing'})`;
+    raiser(file.name, 'if the checkpoint lies inside this archive, unpack it first')('E_CKPT_NOT_CHECKPOINT', message, { kind: 'zip' });
   }
   const prefix = pickles[0]!.slice(0, -'data.pkl'.length);
   if (zip.entries.has(`${prefix}constants.pkl`)) {
-    throw new BackdropError('E_CKPT_NOT_CHECKPOINT', `${file.name}: a TorchScript program, not a file of weights`, {
-      hint: "save the weights in Python: torch.save(torch.jit.load(file).state_dict(), 'weights.pth')",
-      details: { file: file.name, kind: 'torchscript' },
-    });
+    const hint = "save its weights in Python: torch.save(torch.jit.load(file).state_dict(), 'weights.pth')";
+    raiser(file.name, hint)('E_CKPT_NOT_CHECKPOINT', 'a TorchScript program, not a file of weights', { kind: 'torchscript' });
   }
   const data = zip.entries.get(pickles[0]!)!;
   if (data.size > LIMITS.pickle) raise('E_CKPT_LIMIT', `data.pkl has ${data.size} bytes, more than ${LIMITS.pickle}`);
@@ -213,14 +196,11 @@ export async function openTorchZip(file: OpenFile): Promise<TorchSource> {
   const members = new Map<Storage, ZipEntry>();
   for (const storage of storages.values()) {
     const entry = zip.entries.get(`${prefix}data/${storage.key}`);
-    if (!entry)
-      return raise('E_CKPT_STORAGE', `storage "${storage.key}" (${storage.elements} ${storage.dtype}) is missing`, { entry: storage.key });
+    if (!entry) return raise('E_CKPT_STORAGE', `storage "${storage.key}" (${storage.elements} ${storage.dtype}) is missing`);
     const expected = storage.elements * dtypeBytes(storage.dtype)!;
     // PyTorch 1.13 pads a short storage with whatever memory holds, silently.
     if (entry.size !== expected) {
-      raise('E_CKPT_STORAGE', `storage "${storage.key}" has ${entry.size} bytes; ${storage.elements} ${storage.dtype} take ${expected}`, {
-        entry: entry.name,
-      });
+      raise('E_CKPT_STORAGE', `storage "${storage.key}" has ${entry.size} bytes; ${storage.elements} ${storage.dtype} take ${expected}`);
     }
     members.set(storage, entry);
   }
@@ -229,7 +209,7 @@ export async function openTorchZip(file: OpenFile): Promise<TorchSource> {
 
 /** The legacy format. Its data carries no checksum: a flipped bit in a weight cannot be noticed. */
 export async function openTorchLegacy(file: OpenFile): Promise<TorchSource> {
-  const raise: ReturnType<typeof raiser> = raiser(file.name);
+  const raise: Raise = raiser(file.name);
   // The pickles' length is written nowhere: read a window, and a wider one if they run past it.
   for (let window = Math.min(file.size, 2 ** 20); ; window = Math.min(file.size, window * 4)) {
     const bytes = await file.read(0, window);
@@ -244,7 +224,7 @@ export async function openTorchLegacy(file: OpenFile): Promise<TorchSource> {
   }
 }
 
-async function parseLegacy(file: OpenFile, bytes: Uint8Array, raise: ReturnType<typeof raiser>): Promise<TorchSource> {
+async function parseLegacy(file: OpenFile, bytes: Uint8Array, raise: Raise): Promise<TorchSource> {
   const { storages, persistent } = storagePool(file.name);
   let start = LEGACY_MAGIC.length + 1;
   const next = (allowStorages: boolean): PickleValue => {
@@ -262,19 +242,20 @@ async function parseLegacy(file: OpenFile, bytes: Uint8Array, raise: ReturnType<
   if (!Array.isArray(keys)) return raise('E_CKPT_PICKLE', `the list of storages is ${kindOf(keys)}`);
 
   const places = new Map<Storage, number>();
+  const cut = ({ key }: Storage): never =>
+    raise('E_CKPT_TRUNCATED', `the file ends within storage "${key}", after ${file.size} bytes: it is cut off`);
   for (const key of keys) {
     const storage = typeof key === 'string' ? storages.get(key) : undefined;
     if (!storage || places.has(storage))
-      return raise('E_CKPT_STORAGE', `storage ${JSON.stringify(String(key))} is listed, but no tensor uses it, or it is listed twice`);
-    if (start + 8 > file.size) return raise('E_CKPT_TRUNCATED', `the file ends before storage "${storage.key}": it is cut off`);
+      return raise('E_CKPT_STORAGE', `storage ${JSON.stringify(String(key))} is listed twice, or used by no tensor`);
+    if (start + 8 > file.size) return cut(storage);
     const head = await file.read(start, start + 8);
     const elements = new DataView(head.buffer, head.byteOffset).getBigInt64(0, true);
     if (elements !== BigInt(storage.elements))
       return raise('E_CKPT_STORAGE', `storage "${storage.key}" holds ${elements} elements, its tensors need ${storage.elements}`);
     places.set(storage, start + 8);
     start += 8 + storage.elements * dtypeBytes(storage.dtype)!;
-    if (start > file.size)
-      return raise('E_CKPT_TRUNCATED', `storage "${storage.key}" ends at byte ${start}, the file has ${file.size}: it is cut off`);
+    if (start > file.size) return cut(storage);
   }
   for (const storage of storages.values()) {
     if (!places.has(storage)) raise('E_CKPT_STORAGE', `storage "${storage.key}" (${storage.elements} ${storage.dtype}) is missing`);

@@ -5,8 +5,7 @@
  * directory tells the truth about sizes, only the local header about where the data starts. Stored members are read in
  * place; deflated ones through the platform's DecompressionStream. Everything read is checked against its CRC-32.
  */
-import type { OpenFile } from '../src/checkpoints/bytes.ts';
-import { BackdropError, type ErrorCode } from '../src/errors.ts';
+import { type OpenFile, type Raise, raiser } from '../src/checkpoints/bytes.ts';
 import { crc32 } from './crc32.ts';
 
 export interface ZipEntry {
@@ -29,18 +28,12 @@ export interface ZipArchive {
 
 const MAX_MEMBER = 16 * 2 ** 30;
 const MAX_MEMBERS = 200_000;
-/** Pieces in which a member is checked, or inflated, when only a part of it is wanted. */
+/** Pieces in which a member is checked when only a part of it is wanted. */
 const CHUNK = 4 * 2 ** 20;
 
 /** Throws E_CKPT_TRUNCATED (no directory), E_CKPT_ZIP (not the structure of a zip, or one we refuse), E_CKPT_LIMIT. */
 export async function openZip(file: OpenFile): Promise<ZipArchive> {
-  const raise = (code: ErrorCode, message: string, details: Record<string, unknown> = {}): never => {
-    throw new BackdropError(code, `${file.name}: ${message}`, {
-      hint:
-        code === 'E_CKPT_LIMIT' ? 'no checkpoint looks like this' : 'download the file again and compare its size with the published one',
-      details: { file: file.name, ...details },
-    });
-  };
+  const raise: Raise = raiser(file.name);
   const directory = await findDirectory(file, raise);
   const entries = parseDirectory(await file.read(directory.offset, directory.offset + directory.size), directory, raise);
   const verified = new Set<ZipEntry>();
@@ -50,20 +43,19 @@ export async function openZip(file: OpenFile): Promise<ZipArchive> {
     const name = new TextEncoder().encode(entry.name);
     const header = await file.read(entry.offset, Math.min(entry.offset + 30 + name.length, entry.limit));
     const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
-    if (header.length < 30 + name.length || view.getUint32(0, true) !== 0x04034b50 || view.getUint16(26, true) !== name.length) {
-      return raise('E_CKPT_ZIP', `member "${entry.name}" has no valid local header at ${entry.offset}`, { entry: entry.name });
+    const valid = header.length === 30 + name.length && view.getUint32(0, true) === 0x04034b50 && view.getUint16(26, true) === name.length;
+    if (!valid || !name.every((byte, i) => byte === header[30 + i])) {
+      raise('E_CKPT_ZIP', `member "${entry.name}" has no valid local header at ${entry.offset}`);
     }
-    if (!name.every((byte, i) => byte === header[30 + i])) raise('E_CKPT_ZIP', `the local header of "${entry.name}" carries another name`);
     const start = entry.offset + 30 + name.length + view.getUint16(28, true);
-    if (start + entry.compressed > entry.limit)
-      raise('E_CKPT_ZIP', `member "${entry.name}" reaches into the next one`, { entry: entry.name });
+    if (start + entry.compressed > entry.limit) raise('E_CKPT_ZIP', `member "${entry.name}" reaches into the next one`);
     return start;
   }
 
   function check(entry: ZipEntry, crc: number): void {
     if (crc !== entry.crc) {
       const found = `${hex(crc)} instead of ${hex(entry.crc)}`;
-      raise('E_CKPT_CRC', `member "${entry.name}" is damaged: its CRC-32 is ${found}`, { entry: entry.name });
+      raise('E_CKPT_CRC', `member "${entry.name}" is damaged: its CRC-32 is ${found}`);
     }
     verified.add(entry);
   }
@@ -91,8 +83,6 @@ export async function openZip(file: OpenFile): Promise<ZipArchive> {
   }
   return { entries, read };
 }
-
-type Raise = (code: ErrorCode, message: string, details?: Record<string, unknown>) => never;
 
 const hex = (value: number): string => value.toString(16).padStart(8, '0');
 
@@ -122,9 +112,6 @@ async function findDirectory(file: OpenFile, raise: Raise): Promise<Directory> {
     return raise(
       'E_CKPT_TRUNCATED',
       `the file starts as a zip archive but has no directory at its end: ${file.size} bytes are not all of it`,
-      {
-        size: file.size,
-      },
     );
   }
   const recordStart = tailStart + at;
@@ -148,7 +135,7 @@ async function findDirectory(file: OpenFile, raise: Raise): Promise<Directory> {
   if (disks !== 0) raise('E_CKPT_ZIP', 'this is one part of a zip archive split over several files');
   if (count > MAX_MEMBERS) raise('E_CKPT_LIMIT', `the zip archive lists ${count} members, more than ${MAX_MEMBERS}`);
   if (offset + size > end || count * 46 > size) {
-    raise('E_CKPT_ZIP', `the zip directory (${count} members, ${size} bytes at ${offset}) does not fit into the file`, { offset, size });
+    raise('E_CKPT_ZIP', `the zip directory (${count} members, ${size} bytes at ${offset}) does not fit into the file`);
   }
   return { offset, size, count };
 }
@@ -159,19 +146,19 @@ function parseDirectory(bytes: Uint8Array, directory: Directory, raise: Raise): 
   const list: { -readonly [K in keyof ZipEntry]: ZipEntry[K] }[] = [];
   let at = 0;
   for (let i = 0; i < directory.count; i++) {
-    if (at + 46 > bytes.length || view.getUint32(at, true) !== 0x02014b50)
-      return raise('E_CKPT_ZIP', `entry ${i} of the zip directory is damaged`);
+    const damaged = (): never => raise('E_CKPT_ZIP', `entry ${i} of the zip directory is damaged`);
+    if (at + 46 > bytes.length || view.getUint32(at, true) !== 0x02014b50) return damaged();
     const [nameLength, extraLength] = [view.getUint16(at + 28, true), view.getUint16(at + 30, true)];
     const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
-    if (next > bytes.length) return raise('E_CKPT_ZIP', `entry ${i} of the zip directory runs past its end`);
+    if (next > bytes.length) return damaged();
     let name = '';
     try {
       name = utf8.decode(bytes.subarray(at + 46, at + 46 + nameLength));
     } catch {
-      raise('E_CKPT_ZIP', `the name of entry ${i} of the zip archive is not UTF-8`);
+      damaged();
     }
     const flags = view.getUint16(at + 8, true);
-    if (flags & 0x2041) raise('E_CKPT_ZIP', `member "${name}" is encrypted: save the checkpoint without a password`, { entry: name });
+    if (flags & 0x2041) raise('E_CKPT_ZIP', `member "${name}" is encrypted: save the checkpoint without a password`);
     const entry = {
       name,
       method: view.getUint16(at + 10, true),
@@ -182,19 +169,17 @@ function parseDirectory(bytes: Uint8Array, directory: Directory, raise: Raise): 
       limit: 0,
     };
     readWideFields(entry, view, at + 46 + nameLength, extraLength, raise);
-    if (view.getUint16(at + 34, true) !== 0 && view.getUint16(at + 34, true) !== 0xffff)
-      raise('E_CKPT_ZIP', `member "${name}" lies on another disk`);
     if (entry.method !== 0 && entry.method !== 8)
       raise('E_CKPT_ZIP', `member "${name}" uses compression method ${entry.method}; 0 and 8 are known`);
-    if (entry.size > MAX_MEMBER) raise('E_CKPT_LIMIT', `member "${name}" claims ${entry.size} bytes, more than 16 GiB`, { entry: name });
-    if (entry.method === 0 && entry.size !== entry.compressed) raise('E_CKPT_ZIP', `stored member "${name}" has two different sizes`);
+    if (entry.size > MAX_MEMBER) raise('E_CKPT_LIMIT', `member "${name}" claims ${entry.size} bytes, more than 16 GiB`);
     // Deflate cannot do better than 1032:1; a claim beyond is a bomb or damage.
-    if (entry.method === 8 && entry.size > entry.compressed * 1032)
-      raise('E_CKPT_ZIP', `member "${name}" claims an impossible compression`);
+    if (entry.method ? entry.size > entry.compressed * 1032 : entry.size !== entry.compressed) {
+      raise('E_CKPT_ZIP', `member "${name}" claims ${entry.size} bytes out of ${entry.compressed}`);
+    }
     list.push(entry);
     at = next;
   }
-  if (at !== bytes.length) raise('E_CKPT_ZIP', `the zip directory has ${bytes.length - at} bytes after its last entry`);
+  if (at !== bytes.length) raise('E_CKPT_ZIP', 'the zip directory has bytes after its last entry');
   return arrange(list, directory.offset, raise);
 }
 
@@ -229,15 +214,13 @@ function arrange(list: { -readonly [K in keyof ZipEntry]: ZipEntry[K] }[], end: 
   for (const entry of byOffset) {
     entry.limit = limit;
     if (entry.offset + 30 + entry.compressed > limit) {
-      raise('E_CKPT_ZIP', `member "${entry.name}" (${entry.compressed} bytes at ${entry.offset}) overlaps what follows it at ${limit}`, {
-        entry: entry.name,
-      });
+      raise('E_CKPT_ZIP', `member "${entry.name}" (${entry.compressed} bytes at ${entry.offset}) overlaps what follows it at ${limit}`);
     }
     limit = entry.offset;
   }
   const entries = new Map<string, ZipEntry>();
   for (const entry of list) {
-    if (entries.has(entry.name)) raise('E_CKPT_ZIP', `the zip archive has two members called "${entry.name}"`, { entry: entry.name });
+    if (entries.has(entry.name)) raise('E_CKPT_ZIP', `the zip archive has two members called "${entry.name}"`);
     entries.set(entry.name, entry);
   }
   return entries;
@@ -245,42 +228,23 @@ function arrange(list: { -readonly [K in keyof ZipEntry]: ZipEntry[K] }[], end: 
 
 /** Inflates a member, holding what really comes out and stopping as soon as that exceeds the declared size. */
 async function inflate(file: OpenFile, start: number, entry: ZipEntry, raise: Raise): Promise<Uint8Array> {
-  let at = start;
-  const end = start + entry.compressed;
-  let readFailure: unknown;
-  const compressed = new ReadableStream<Uint8Array<ArrayBuffer>>({
-    async pull(controller) {
-      if (at >= end) return controller.close();
-      try {
-        const chunk = await file.read(at, Math.min(at + CHUNK, end));
-        at += chunk.length;
-        controller.enqueue(chunk as Uint8Array<ArrayBuffer>);
-      } catch (error) {
-        readFailure = error;
-        controller.error(error);
-      }
-    },
-  });
-  const reader = compressed.pipeThrough(new DecompressionStream('deflate-raw')).getReader();
+  const compressed = new Blob([(await file.read(start, start + entry.compressed)) as Uint8Array<ArrayBuffer>]);
+  const reader = compressed.stream().pipeThrough(new DecompressionStream('deflate-raw')).getReader();
   const parts: Uint8Array[] = [];
   let size = 0;
   try {
-    for (;;) {
+    while (size <= entry.size) {
       const { done, value } = await reader.read();
       if (done) break;
       parts.push(value);
       size += value.length;
-      if (size > entry.size) break;
     }
   } catch (cause) {
-    if (readFailure) throw readFailure;
-    raise('E_CKPT_ZIP', `member "${entry.name}" cannot be inflated: ${String(cause)}`, { entry: entry.name });
+    raise('E_CKPT_ZIP', `member "${entry.name}" cannot be inflated: ${String(cause)}`);
   }
   if (size !== entry.size) {
     reader.cancel().catch(() => {});
-    raise('E_CKPT_ZIP', `member "${entry.name}" inflates to ${size > entry.size ? 'more than' : size} of ${entry.size} declared bytes`, {
-      entry: entry.name,
-    });
+    raise('E_CKPT_ZIP', `member "${entry.name}" inflates to other than its ${entry.size} declared bytes`);
   }
   const content = new Uint8Array(size);
   let filled = 0;

@@ -2,7 +2,7 @@
  * Random access to a file's bytes, from a Blob or File (page, worker, Node's fs.openAsBlob), from memory, or from any
  * object with the same two members (the command line reads through a file handle). Counts what was read for progress bars.
  */
-import { BackdropError } from '../errors.ts';
+import { BackdropError, type ErrorCode } from '../errors.ts';
 import type { OpenOptions } from './tensors.ts';
 
 export interface ByteReader {
@@ -18,6 +18,18 @@ export interface OpenFile extends ByteReader {
   readonly name: string;
 }
 
+/** Throws a BackdropError about one file. */
+export type Raise = (code: ErrorCode, message: string, details?: Record<string, unknown>) => never;
+
+const DAMAGED = 'the file is damaged or incomplete: download it again and compare its size with the published one';
+
+/** Errors about `file`, which their message starts with. */
+export function raiser(file: string, hint = DAMAGED): Raise {
+  return (code, message, details) => {
+    throw new BackdropError(code, `${file}: ${message}`, { hint, details: { file, ...details } });
+  };
+}
+
 /** Largest single read: typed arrays and Blob.arrayBuffer() go wrong above 2 GiB in some engines. */
 const MAX_READ = 2 ** 31 - 1;
 
@@ -29,6 +41,7 @@ export function openFile(file: FileLike, options: OpenOptions = {}): OpenFile {
   if (opened.has(file)) return file as OpenFile;
   const name = options.fileName ?? ('name' in file && typeof file.name === 'string' ? file.name : 'checkpoint');
   const size = 'read' in file || file instanceof Blob ? file.size : file.byteLength;
+  const raise: Raise = raiser(name);
   let loaded = 0;
 
   async function fetchBytes(begin: number, end: number): Promise<Uint8Array> {
@@ -40,32 +53,21 @@ export function openFile(file: FileLike, options: OpenOptions = {}): OpenFile {
   async function read(begin: number, end: number): Promise<Uint8Array> {
     options.signal?.throwIfAborted();
     if (begin < 0 || end < begin || end > size) {
-      throw new BackdropError('E_CKPT_TRUNCATED', `${name}: bytes ${begin} to ${end} are needed, the file has ${size}`, {
-        hint: 'the download was probably cut: compare its size with the published one',
-        details: { file: name, begin, end, size },
-      });
+      raise('E_CKPT_TRUNCATED', `bytes ${begin} to ${end} are needed, the file has ${size}`);
     }
-    if (end - begin > MAX_READ) {
-      throw new BackdropError('E_CKPT_LIMIT', `${name}: one piece of ${end - begin} bytes is more than this reader handles (${MAX_READ})`, {
-        hint: 'store the tensors separately',
-      });
-    }
+    if (end - begin > MAX_READ) raise('E_CKPT_LIMIT', `one piece of ${end - begin} bytes is more than this reader handles (${MAX_READ})`);
     let bytes: Uint8Array;
     try {
       bytes = await fetchBytes(begin, end);
     } catch (cause) {
       options.signal?.throwIfAborted();
       throw new BackdropError('E_FILE_MISSING', `${name}: reading bytes ${begin} to ${end} failed: ${String(cause)}`, {
-        hint: 'the file was moved, changed or removed since it was chosen: choose it again',
+        hint: 'it was moved, changed or removed since it was chosen: choose it again',
         cause,
       });
     }
     options.signal?.throwIfAborted();
-    if (bytes.byteLength !== end - begin) {
-      throw new BackdropError('E_CKPT_TRUNCATED', `${name}: ${end - begin} bytes at ${begin} were asked for, ${bytes.byteLength} came`, {
-        hint: 'the file changed while it was read',
-      });
-    }
+    if (bytes.byteLength !== end - begin) raise('E_CKPT_TRUNCATED', `${bytes.byteLength} bytes came of ${end - begin} at ${begin}`);
     loaded += bytes.byteLength;
     options.onProgress?.({ loaded, total: size });
     return bytes;

@@ -8,30 +8,24 @@ let halfTable: Float32Array | undefined;
 /** All 65536 values of float16: a table beats the arithmetic by an order of magnitude on 40 M weights. */
 function float16Table(): Float32Array {
   if (halfTable) return halfTable;
-  const bits = new Uint32Array(65536);
+  halfTable = new Float32Array(65536);
   for (let half = 0; half < 65536; half++) {
-    const sign = (half & 0x8000) << 16;
     const exponent = (half >> 10) & 31;
     const fraction = half & 0x3ff;
-    if (exponent === 31) bits[half] = sign | 0x7f800000 | (fraction << 13);
-    else if (exponent > 0) bits[half] = sign | ((exponent + 112) << 23) | (fraction << 13);
-    else if (fraction === 0) bits[half] = sign;
-    else {
-      // Subnormal: value = fraction * 2^-24, normalised by hand.
-      const shift = Math.clz32(fraction) - 21;
-      bits[half] = sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
-    }
+    let magnitude = (1 + fraction / 1024) * 2 ** (exponent - 15);
+    if (exponent === 0) magnitude = fraction * 2 ** -24;
+    if (exponent === 31) magnitude = fraction ? Number.NaN : Number.POSITIVE_INFINITY;
+    halfTable[half] = half & 0x8000 ? -magnitude : magnitude;
   }
-  halfTable = new Float32Array(bits.buffer);
   return halfTable;
 }
 
-/** Exact. NaN payloads keep their upper bits. */
+/** Exact; every NaN becomes the one NaN. */
 export function float16ToFloat32(halves: Uint16Array): Float32Array {
-  const table = new Uint32Array(float16Table().buffer);
-  const out = new Uint32Array(halves.length);
+  const table = float16Table();
+  const out = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) out[i] = table[halves[i]!]!;
-  return new Float32Array(out.buffer);
+  return out;
 }
 
 /** Exact. */

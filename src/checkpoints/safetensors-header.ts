@@ -5,35 +5,17 @@
  * `JSON.parse` cannot be used: it silently keeps the last of two tensors of one name, turns `__proto__` into something
  * other than a key in careless code, and rounds large integers. This reader builds Maps and refuses all of that.
  */
-import { BackdropError, type ErrorCode } from '../errors.ts';
+import { type Raise, raiser } from './bytes.ts';
 
 type Json = string | number | boolean | null | Json[] | Map<string, Json>;
 
 /** Bits of one element, by the dtype's name in the file, in the order of the library's enum: its writer sorts by it, last first. */
-export const SAFETENSORS_DTYPES: ReadonlyMap<string, number> = new Map([
-  ['BOOL', 8],
-  ['F4', 4],
-  ['F6_E2M3', 6],
-  ['F6_E3M2', 6],
-  ['U8', 8],
-  ['I8', 8],
-  ['F8_E5M2', 8],
-  ['F8_E4M3', 8],
-  ['F8_E8M0', 8],
-  ['F8_E4M3FNUZ', 8],
-  ['F8_E5M2FNUZ', 8],
-  ['I16', 16],
-  ['U16', 16],
-  ['F16', 16],
-  ['BF16', 16],
-  ['I32', 32],
-  ['U32', 32],
-  ['F32', 32],
-  ['C64', 64],
-  ['F64', 64],
-  ['I64', 64],
-  ['U64', 64],
-]);
+export const SAFETENSORS_DTYPES: ReadonlyMap<string, number> = new Map(
+  'BOOL8 F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ I16 U16 F16 BF16 I32 U32 F32 C64 F64 I64 U64'
+    .split(' ')
+    // The first number in each name is its width; BOOL has none in the file.
+    .map((name) => [name.replace('L8', 'L'), Number.parseInt(name.replace(/^\D+/, ''), 10)]),
+);
 
 export interface HeaderEntry {
   readonly name: string;
@@ -60,7 +42,7 @@ function parseJson(text: string, duplicate: (depth: number, key: string) => neve
     while (at < text.length && (text[at] === ' ' || text[at] === '\n' || text[at] === '\r' || text[at] === '\t')) at++;
   };
   const expect = (char: string): void => {
-    if (text[at] !== char) fail(at, `expected "${char}", found ${at < text.length ? JSON.stringify(text[at]) : 'the end'}`);
+    if (text[at] !== char) fail(at, `no "${char}"`);
     at++;
   };
   const string = (): string => {
@@ -74,56 +56,46 @@ function parseJson(text: string, duplicate: (depth: number, key: string) => neve
       return fail(start, 'a string with a bad escape or control character');
     }
   };
+  /** What stands between an opening bracket and `close`, separated by commas. */
+  const sequence = (close: string, item: () => void): void => {
+    at++;
+    space();
+    while (text[at] !== close) {
+      item();
+      space();
+      if (text[at] === close) break;
+      expect(',');
+      space();
+      if (text[at] === close) fail(at, 'a comma before the end of a list');
+    }
+    at++;
+  };
   const value = (depth: number): Json => {
     if (depth > MAX_DEPTH) fail(at, `nesting deeper than ${MAX_DEPTH}`);
     space();
-    const char = text[at];
-    if (char === '"') return string();
-    if (char === '{') return object(depth);
-    if (char === '[') {
+    if (text[at] === '"') return string();
+    if (text[at] === '[') {
       const items: Json[] = [];
-      at++;
-      space();
-      if (text[at] === ']') at++;
-      else {
-        for (;;) {
-          items.push(value(depth + 1));
-          space();
-          if (text[at] === ']') break;
-          expect(',');
-        }
-        at++;
-      }
+      sequence(']', () => items.push(value(depth + 1)));
       return items;
     }
-    const scalar = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)/y;
-    scalar.lastIndex = at;
-    const match = scalar.exec(text);
-    if (!match) return fail(at, at < text.length ? `unexpected ${JSON.stringify(char)}` : 'the text ends early');
-    at += match[0].length;
-    return JSON.parse(match[0]) as Json;
-  };
-  const object = (depth: number): Map<string, Json> => {
-    const map = new Map<string, Json>();
-    at++;
-    space();
-    if (text[at] === '}') {
-      at++;
+    if (text[at] === '{') {
+      const map = new Map<string, Json>();
+      sequence('}', () => {
+        const key = string();
+        if (map.has(key)) duplicate(depth, key);
+        space();
+        expect(':');
+        map.set(key, value(depth + 1));
+      });
       return map;
     }
-    for (;;) {
-      space();
-      const key = string();
-      if (map.has(key)) duplicate(depth, key);
-      space();
-      expect(':');
-      map.set(key, value(depth + 1));
-      space();
-      if (text[at] === '}') break;
-      expect(',');
-    }
-    at++;
-    return map;
+    const scalar = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y;
+    scalar.lastIndex = at;
+    const match = scalar.exec(text);
+    if (!match) return fail(at, 'no value');
+    at += match[0].length;
+    return JSON.parse(match[0]) as Json;
   };
   const result = value(0);
   space();
@@ -137,12 +109,7 @@ function parseJson(text: string, duplicate: (depth: number, key: string) => neve
  * follow from shape and type), E_ST_OVERLAP, E_ST_HOLE, E_ST_RANGE, E_CKPT_TRUNCATED (well-formed, but the data ends early).
  */
 export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string): Header {
-  const error = (code: ErrorCode, message: string, details: Record<string, unknown> = {}): never => {
-    throw new BackdropError(code, `${file}: ${message}`, {
-      hint: 'the file is damaged or was written by a faulty tool: download it again, or save it again with safetensors.torch.save_file',
-      details: { file, ...details },
-    });
-  };
+  const error: Raise = raiser(file, 'the file is damaged or was written by a faulty tool: download it, or save it again with safetensors');
   if (bytes[0] !== 0x7b) error('E_ST_HEADER', 'the safetensors header does not start with "{"');
   let text = '';
   try {
@@ -161,9 +128,9 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
   const entries: HeaderEntry[] = [];
   for (const [name, value] of root) {
     if (name === '__metadata__') {
-      if (!(value instanceof Map)) return error('E_ST_HEADER', '__metadata__ is not an object');
+      if (!(value instanceof Map)) return error('E_ST_HEADER', '__metadata__ is not an object of strings');
       for (const [key, text] of value) {
-        if (typeof text !== 'string') return error('E_ST_HEADER', `__metadata__.${key} is not a string`);
+        if (typeof text !== 'string') return error('E_ST_HEADER', '__metadata__ is not an object of strings');
         metadata.set(key, text);
       }
     } else entries.push(parseEntry(name, value, error));
@@ -172,13 +139,11 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, file: string):
   return { entries, metadata };
 }
 
-type Raise = (code: ErrorCode, message: string, details?: Record<string, unknown>) => never;
-
 const isIndex = (value: Json): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 && !Object.is(value, -0);
 
 function parseEntry(name: string, value: Json, error: Raise): HeaderEntry {
-  if (!(value instanceof Map)) return error('E_ST_HEADER', `tensor "${name}" is not described by an object`, { tensor: name });
+  if (!(value instanceof Map)) return error('E_ST_HEADER', `tensor "${name}" has no description`, { tensor: name });
   const dtype = value.get('dtype');
   const shape = value.get('shape');
   const offsets = value.get('data_offsets');
@@ -190,10 +155,9 @@ function parseEntry(name: string, value: Json, error: Raise): HeaderEntry {
     return error('E_ST_HEADER', `tensor "${name}": data_offsets are not two non-negative integers`, { tensor: name });
   }
   const bits = SAFETENSORS_DTYPES.get(dtype);
-  if (bits === undefined)
-    return error('E_ST_DTYPE', `tensor "${name}" has the unknown dtype ${JSON.stringify(dtype)}`, { tensor: name, dtype });
+  if (bits === undefined) return error('E_ST_DTYPE', `tensor "${name}" has the unknown dtype ${JSON.stringify(dtype)}`, { tensor: name });
   const [begin, end] = offsets as [number, number];
-  if (end < begin) error('E_ST_RANGE', `tensor "${name}": data_offsets [${begin}, ${end}] run backwards`, { tensor: name, begin, end });
+  if (end < begin) error('E_ST_RANGE', `tensor "${name}": data_offsets [${begin}, ${end}] run backwards`, { tensor: name });
   let needed = BigInt(bits);
   for (const extent of shape) needed *= BigInt(extent);
   if (needed !== BigInt(end - begin) * 8n) {
@@ -213,7 +177,7 @@ function checkLayout(entries: readonly HeaderEntry[], dataBytes: number, error: 
   let position = 0;
   let previous = 'the start';
   for (const { name, begin, end } of sorted) {
-    const details = { tensor: name, begin, end };
+    const details = { tensor: name };
     if (begin < position)
       error('E_ST_OVERLAP', `tensor "${name}" begins at ${begin}, inside ${previous}, which ends at ${position}`, details);
     if (begin > position && begin > dataBytes)
@@ -226,5 +190,5 @@ function checkLayout(entries: readonly HeaderEntry[], dataBytes: number, error: 
     const facts = { expected: position, found: dataBytes };
     error('E_CKPT_TRUNCATED', `the tensors take ${position} bytes, the file holds ${dataBytes}: it is cut off`, facts);
   }
-  if (position < dataBytes) error('E_ST_HOLE', `${dataBytes - position} bytes after the last tensor belong to no tensor`, { position });
+  if (position < dataBytes) error('E_ST_HOLE', `${dataBytes - position} bytes after the last tensor belong to no tensor`);
 }

@@ -3,7 +3,7 @@
  * library's for the same tensors (its order: dtype descending as in the library's enum, then name by UTF-8 bytes).
  */
 import { BackdropError } from '../errors.ts';
-import { type FileLike, openFile } from './bytes.ts';
+import { type FileLike, openFile, type Raise, raiser } from './bytes.ts';
 import { parseHeader, SAFETENSORS_DTYPES } from './safetensors-header.ts';
 import { dtypeBytes, fromFloat32, type OpenOptions, type TensorInfo, type TensorSource, tensorOf, toFloat32 } from './tensors.ts';
 
@@ -19,19 +19,13 @@ const DTYPE_ORDER: ReadonlyMap<string, number> = new Map([...SAFETENSORS_DTYPES.
  */
 export async function openSafetensors(file: FileLike, options: OpenOptions = {}): Promise<TensorSource> {
   const bytes = openFile(file, options);
-  const fail = (message: string, details: Record<string, unknown> = {}): never => {
-    throw new BackdropError('E_ST_HEADER', `${bytes.name}: ${message}`, {
-      hint: 'this is no safetensors file, or it is damaged: `backdrop inspect` says what it looks like',
-      details: { file: bytes.name, ...details },
-    });
-  };
-  if (bytes.size < 10) fail(`${bytes.size} bytes are too few for a safetensors file`);
+  const raise: Raise = raiser(bytes.name);
+  if (bytes.size < 10) raise('E_ST_HEADER', `${bytes.size} bytes are too few for a safetensors file`);
   const prefix = await bytes.read(0, 8);
   const length = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER_BYTES)) fail(`the header claims ${length} bytes; the format allows ${MAX_HEADER_BYTES}`);
+  if (length > BigInt(MAX_HEADER_BYTES)) raise('E_ST_HEADER', `the header claims ${length} bytes; the format allows ${MAX_HEADER_BYTES}`);
   const dataStart = 8 + Number(length);
-  if (dataStart > bytes.size)
-    fail(`the header claims ${length} bytes, the file has ${bytes.size}`, { expected: dataStart, found: bytes.size });
+  if (dataStart > bytes.size) raise('E_ST_HEADER', `the header claims ${length} bytes, the file has ${bytes.size}`);
   const header = parseHeader(await bytes.read(8, dataStart), bytes.size - dataStart, bytes.name);
 
   const tensors = new Map<string, TensorInfo>();

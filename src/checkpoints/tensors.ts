@@ -39,30 +39,35 @@ export interface OpenOptions {
   signal?: AbortSignal;
 }
 
-const DTYPE_BYTES: ReadonlyMap<string, number> = new Map([
-  ['f64', 8],
-  ['i64', 8],
-  ['u64', 8],
-  ['f32', 4],
-  ['i32', 4],
-  ['u32', 4],
-  ['f16', 2],
-  ['bf16', 2],
-  ['i16', 2],
-  ['u16', 2],
-  ['i8', 1],
-  ['u8', 1],
-  ['bool', 1],
+type Numbers = Float32Array | Float64Array | Int32Array | Uint32Array | Int16Array | Uint16Array | Int8Array | Uint8Array;
+type Elements = Numbers | BigInt64Array | BigUint64Array;
+type ElementArray = (new (buffer: ArrayBuffer, offset: number, count: number) => Elements) & { readonly BYTES_PER_ELEMENT: number };
+
+/** How each type lies in memory. bool and the two half formats are stored in integers and converted apart. */
+const ARRAYS: ReadonlyMap<string, ElementArray> = new Map<string, ElementArray>([
+  ['f64', Float64Array],
+  ['i64', BigInt64Array],
+  ['u64', BigUint64Array],
+  ['f32', Float32Array],
+  ['i32', Int32Array],
+  ['u32', Uint32Array],
+  ['f16', Uint16Array],
+  ['bf16', Uint16Array],
+  ['i16', Int16Array],
+  ['u16', Uint16Array],
+  ['i8', Int8Array],
+  ['u8', Uint8Array],
+  ['bool', Uint8Array],
 ]);
 
 /** Bytes of one element, or undefined for a type that can only be listed. */
 export function dtypeBytes(dtype: string): number | undefined {
-  return DTYPE_BYTES.get(dtype);
+  return ARRAYS.get(dtype)?.BYTES_PER_ELEMENT;
 }
 
 /** True for the types of {@link DType}, which readFloat32 can convert. */
 export function isConvertible(dtype: string): dtype is DType {
-  return DTYPE_BYTES.has(dtype);
+  return ARRAYS.has(dtype);
 }
 
 /** Product of the extents; 1 for a scalar. May exceed 2^53 and lose precision: readers check shapes with BigInt first. */
@@ -77,22 +82,15 @@ export function shapeText(shape: readonly number[]): string {
   return `[${shape.join(', ')}]`;
 }
 
-/** The tensor of that name, or E_CKPT_ARCH with the closest name there is. */
+/** The tensor of that name, or E_CKPT_ARCH. */
 export function tensorOf(source: TensorSource, name: string): TensorInfo {
   const info = source.tensors.get(name);
   if (!info) {
     throw new BackdropError('E_CKPT_ARCH', `the checkpoint has no tensor "${name}" (it has ${source.tensors.size} others)`, {
-      hint: 'run `backdrop inspect` on the file to see its names',
       details: { tensor: name },
     });
   }
   return info;
-}
-
-/** A view if the bytes are aligned for the element type, a copy otherwise. */
-function aligned(bytes: Uint8Array, size: number): { buffer: ArrayBuffer; offset: number } {
-  if (bytes.byteOffset % size === 0) return { buffer: bytes.buffer as ArrayBuffer, offset: bytes.byteOffset };
-  return { buffer: bytes.slice().buffer as ArrayBuffer, offset: 0 };
 }
 
 /**
@@ -100,43 +98,25 @@ function aligned(bytes: Uint8Array, size: number): { buffer: ArrayBuffer; offset
  * Typed arrays read in the platform's byte order; every platform with WebGPU is little-endian.
  */
 export function toFloat32(bytes: Uint8Array, dtype: string, name: string): Float32Array {
-  const size = DTYPE_BYTES.get(dtype);
-  if (size === undefined) {
+  const Elements = ARRAYS.get(dtype);
+  if (Elements === undefined) {
     throw new BackdropError('E_CKPT_DTYPE', `tensor "${name}" has dtype ${dtype}, which has no conversion to float32`, {
       hint: 'save it as float32, float16 or bfloat16',
       details: { tensor: name, dtype },
     });
   }
-  const { buffer, offset } = aligned(bytes, size);
-  const count = bytes.byteLength / size;
-  switch (dtype as DType) {
-    case 'f32':
-      return new Float32Array(buffer, offset, count);
-    case 'f16':
-      return float16ToFloat32(new Uint16Array(buffer, offset, count));
-    case 'bf16':
-      return bfloat16ToFloat32(new Uint16Array(buffer, offset, count));
-    case 'f64':
-      return Float32Array.from(new Float64Array(buffer, offset, count));
-    case 'i64':
-      return Float32Array.from(new BigInt64Array(buffer, offset, count), Number);
-    case 'u64':
-      return Float32Array.from(new BigUint64Array(buffer, offset, count), Number);
-    case 'i32':
-      return Float32Array.from(new Int32Array(buffer, offset, count));
-    case 'u32':
-      return Float32Array.from(new Uint32Array(buffer, offset, count));
-    case 'i16':
-      return Float32Array.from(new Int16Array(buffer, offset, count));
-    case 'u16':
-      return Float32Array.from(new Uint16Array(buffer, offset, count));
-    case 'i8':
-      return Float32Array.from(new Int8Array(buffer, offset, count));
-    case 'u8':
-      return Float32Array.from(bytes);
-    case 'bool':
-      return Float32Array.from(bytes, (value) => (value ? 1 : 0));
+  // A view where the bytes are aligned for the type, a copy otherwise.
+  const { buffer, byteOffset, byteLength } = bytes.byteOffset % Elements.BYTES_PER_ELEMENT ? bytes.slice() : bytes;
+  const values = new Elements(buffer as ArrayBuffer, byteOffset, byteLength / Elements.BYTES_PER_ELEMENT);
+  if (dtype === 'f16') return float16ToFloat32(values as Uint16Array);
+  if (dtype === 'bf16') return bfloat16ToFloat32(values as Uint16Array);
+  if (dtype === 'bool') return Float32Array.from(values as Uint8Array, (value) => (value ? 1 : 0));
+  if (values instanceof BigInt64Array || values instanceof BigUint64Array) {
+    const out = new Float32Array(values.length);
+    for (let i = 0; i < out.length; i++) out[i] = Number(values[i]);
+    return out;
   }
+  return values instanceof Float32Array ? values : new Float32Array(values);
 }
 
 /** The bytes of an array, without copying. */
