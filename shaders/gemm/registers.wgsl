@@ -12,8 +12,8 @@
 // This variant: no barriers, no workgroup memory, no subgroups: it runs everywhere, and compiles fast on software adapters.
 // Each thread holds 8 rows x 8 columns (two vec4f) of y in registers; per step of 4 channels it reads 8 vec4f of a along K
 // and 8 vec4f of w along N for 256 multiply-adds. COLUMN_LANES adjacent threads share rows and read adjacent vec4f of w.
-// Sums run over at most 256 products before they are added to the total, which keeps float32 error near that of a
-// blocked sum (about 4e-7 relative at K = 4608) instead of a serial one's.
+// w enters as 4x4 blocks, so that an update is one line: y's vec4f += block * a's vec4f. A partial sum covers at most 512
+// products and is then added to the total: float32 error stays that of a blocked sum, not of a serial one.
 //
 // Grid: x = ceil(rows_per_image / (512 / COLUMN_LANES)), y = ceil(n4 / (2 * COLUMN_LANES)), z = images.
 // COLUMN_LANES: a power of two, 1 to 64; about n4 / 2, at most 8, wastes least.
@@ -26,7 +26,7 @@ alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 8u;
 
-const K_BLOCK = 64u; // vec4f of channels a partial sum
+const K_BLOCK = 128u; // vec4f of channels, over the taps of one kernel row, in a partial sum
 
 struct Params {
   rows_per_image: u32, // output height * output width
@@ -158,29 +158,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var t5_0 = Value(); var t5_1 = Value();
   var t6_0 = Value(); var t6_1 = Value();
   var t7_0 = Value(); var t7_1 = Value();
-  var weights = 0u; // row of w, times n4
+  let span = max(K_BLOCK / params.kernel_w, 1u);
   for (var ky = 0u; ky < params.kernel_h; ky++) {
-    for (var kx = 0u; kx < params.kernel_w; kx++) {
-      let tap = vec2u(ky * params.dilation_h, kx * params.dilation_w);
-      let source0 = locate(origin0, tap, base);
-      let source1 = locate(origin1, tap, base);
-      let source2 = locate(origin2, tap, base);
-      let source3 = locate(origin3, tap, base);
-      let source4 = locate(origin4, tap, base);
-      let source5 = locate(origin5, tap, base);
-      let source6 = locate(origin6, tap, base);
-      let source7 = locate(origin7, tap, base);
-      for (var k_block = 0u; k_block < params.k4; k_block += K_BLOCK) {
-        let k_end = min(k_block + K_BLOCK, params.k4);
-        var s0_0 = Value(); var s0_1 = Value();
-        var s1_0 = Value(); var s1_1 = Value();
-        var s2_0 = Value(); var s2_1 = Value();
-        var s3_0 = Value(); var s3_1 = Value();
-        var s4_0 = Value(); var s4_1 = Value();
-        var s5_0 = Value(); var s5_1 = Value();
-        var s6_0 = Value(); var s6_1 = Value();
-        var s7_0 = Value(); var s7_1 = Value();
-        for (var k = k_block; k < k_end; k++) {
+    for (var k_begin = 0u; k_begin < params.k4; k_begin += span) {
+      let k_end = min(k_begin + span, params.k4);
+      var s0_0 = Value(); var s0_1 = Value();
+      var s1_0 = Value(); var s1_1 = Value();
+      var s2_0 = Value(); var s2_1 = Value();
+      var s3_0 = Value(); var s3_1 = Value();
+      var s4_0 = Value(); var s4_1 = Value();
+      var s5_0 = Value(); var s5_1 = Value();
+      var s6_0 = Value(); var s6_1 = Value();
+      var s7_0 = Value(); var s7_1 = Value();
+      for (var kx = 0u; kx < params.kernel_w; kx++) {
+        let tap = vec2u(ky * params.dilation_h, kx * params.dilation_w);
+        let source0 = locate(origin0, tap, base);
+        let source1 = locate(origin1, tap, base);
+        let source2 = locate(origin2, tap, base);
+        let source3 = locate(origin3, tap, base);
+        let source4 = locate(origin4, tap, base);
+        let source5 = locate(origin5, tap, base);
+        let source6 = locate(origin6, tap, base);
+        let source7 = locate(origin7, tap, base);
+        var at = ((ky * params.kernel_w + kx) * params.k4 + k_begin) * 4u * n4; // row of w, times n4
+        for (var k = k_begin; k < k_end; k++) {
+          let w0 = mat4x4f(w[at + n0], w[at + n4 + n0], w[at + 2u * n4 + n0], w[at + 3u * n4 + n0]);
+          let w1 = mat4x4f(w[at + n1], w[at + n4 + n1], w[at + 2u * n4 + n1], w[at + 3u * n4 + n1]);
+          at += 4u * n4;
           let a0 = load_a(source0, image, k);
           let a1 = load_a(source1, image, k);
           let a2 = load_a(source2, image, k);
@@ -189,64 +193,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
           let a5 = load_a(source5, image, k);
           let a6 = load_a(source6, image, k);
           let a7 = load_a(source7, image, k);
-          { // channel 4 k + 0
-            let w0 = w[weights + n0]; let w1 = w[weights + n1];
-            weights += n4;
-            s0_0 = fma(Value(a0.x), w0, s0_0); s0_1 = fma(Value(a0.x), w1, s0_1);
-            s1_0 = fma(Value(a1.x), w0, s1_0); s1_1 = fma(Value(a1.x), w1, s1_1);
-            s2_0 = fma(Value(a2.x), w0, s2_0); s2_1 = fma(Value(a2.x), w1, s2_1);
-            s3_0 = fma(Value(a3.x), w0, s3_0); s3_1 = fma(Value(a3.x), w1, s3_1);
-            s4_0 = fma(Value(a4.x), w0, s4_0); s4_1 = fma(Value(a4.x), w1, s4_1);
-            s5_0 = fma(Value(a5.x), w0, s5_0); s5_1 = fma(Value(a5.x), w1, s5_1);
-            s6_0 = fma(Value(a6.x), w0, s6_0); s6_1 = fma(Value(a6.x), w1, s6_1);
-            s7_0 = fma(Value(a7.x), w0, s7_0); s7_1 = fma(Value(a7.x), w1, s7_1);
-          }
-          { // channel 4 k + 1
-            let w0 = w[weights + n0]; let w1 = w[weights + n1];
-            weights += n4;
-            s0_0 = fma(Value(a0.y), w0, s0_0); s0_1 = fma(Value(a0.y), w1, s0_1);
-            s1_0 = fma(Value(a1.y), w0, s1_0); s1_1 = fma(Value(a1.y), w1, s1_1);
-            s2_0 = fma(Value(a2.y), w0, s2_0); s2_1 = fma(Value(a2.y), w1, s2_1);
-            s3_0 = fma(Value(a3.y), w0, s3_0); s3_1 = fma(Value(a3.y), w1, s3_1);
-            s4_0 = fma(Value(a4.y), w0, s4_0); s4_1 = fma(Value(a4.y), w1, s4_1);
-            s5_0 = fma(Value(a5.y), w0, s5_0); s5_1 = fma(Value(a5.y), w1, s5_1);
-            s6_0 = fma(Value(a6.y), w0, s6_0); s6_1 = fma(Value(a6.y), w1, s6_1);
-            s7_0 = fma(Value(a7.y), w0, s7_0); s7_1 = fma(Value(a7.y), w1, s7_1);
-          }
-          { // channel 4 k + 2
-            let w0 = w[weights + n0]; let w1 = w[weights + n1];
-            weights += n4;
-            s0_0 = fma(Value(a0.z), w0, s0_0); s0_1 = fma(Value(a0.z), w1, s0_1);
-            s1_0 = fma(Value(a1.z), w0, s1_0); s1_1 = fma(Value(a1.z), w1, s1_1);
-            s2_0 = fma(Value(a2.z), w0, s2_0); s2_1 = fma(Value(a2.z), w1, s2_1);
-            s3_0 = fma(Value(a3.z), w0, s3_0); s3_1 = fma(Value(a3.z), w1, s3_1);
-            s4_0 = fma(Value(a4.z), w0, s4_0); s4_1 = fma(Value(a4.z), w1, s4_1);
-            s5_0 = fma(Value(a5.z), w0, s5_0); s5_1 = fma(Value(a5.z), w1, s5_1);
-            s6_0 = fma(Value(a6.z), w0, s6_0); s6_1 = fma(Value(a6.z), w1, s6_1);
-            s7_0 = fma(Value(a7.z), w0, s7_0); s7_1 = fma(Value(a7.z), w1, s7_1);
-          }
-          { // channel 4 k + 3
-            let w0 = w[weights + n0]; let w1 = w[weights + n1];
-            weights += n4;
-            s0_0 = fma(Value(a0.w), w0, s0_0); s0_1 = fma(Value(a0.w), w1, s0_1);
-            s1_0 = fma(Value(a1.w), w0, s1_0); s1_1 = fma(Value(a1.w), w1, s1_1);
-            s2_0 = fma(Value(a2.w), w0, s2_0); s2_1 = fma(Value(a2.w), w1, s2_1);
-            s3_0 = fma(Value(a3.w), w0, s3_0); s3_1 = fma(Value(a3.w), w1, s3_1);
-            s4_0 = fma(Value(a4.w), w0, s4_0); s4_1 = fma(Value(a4.w), w1, s4_1);
-            s5_0 = fma(Value(a5.w), w0, s5_0); s5_1 = fma(Value(a5.w), w1, s5_1);
-            s6_0 = fma(Value(a6.w), w0, s6_0); s6_1 = fma(Value(a6.w), w1, s6_1);
-            s7_0 = fma(Value(a7.w), w0, s7_0); s7_1 = fma(Value(a7.w), w1, s7_1);
-          }
+          s0_0 += w0 * a0; s0_1 += w1 * a0;
+          s1_0 += w0 * a1; s1_1 += w1 * a1;
+          s2_0 += w0 * a2; s2_1 += w1 * a2;
+          s3_0 += w0 * a3; s3_1 += w1 * a3;
+          s4_0 += w0 * a4; s4_1 += w1 * a4;
+          s5_0 += w0 * a5; s5_1 += w1 * a5;
+          s6_0 += w0 * a6; s6_1 += w1 * a6;
+          s7_0 += w0 * a7; s7_1 += w1 * a7;
         }
-        t0_0 += s0_0; t0_1 += s0_1;
-        t1_0 += s1_0; t1_1 += s1_1;
-        t2_0 += s2_0; t2_1 += s2_1;
-        t3_0 += s3_0; t3_1 += s3_1;
-        t4_0 += s4_0; t4_1 += s4_1;
-        t5_0 += s5_0; t5_1 += s5_1;
-        t6_0 += s6_0; t6_1 += s6_1;
-        t7_0 += s7_0; t7_1 += s7_1;
       }
+      t0_0 += s0_0; t0_1 += s0_1;
+      t1_0 += s1_0; t1_1 += s1_1;
+      t2_0 += s2_0; t2_1 += s2_1;
+      t3_0 += s3_0; t3_1 += s3_1;
+      t4_0 += s4_0; t4_1 += s4_1;
+      t5_0 += s5_0; t5_1 += s5_1;
+      t6_0 += s6_0; t6_1 += s6_1;
+      t7_0 += s7_0; t7_1 += s7_1;
     }
   }
 
