@@ -103,6 +103,7 @@ export async function launchChrome(options: ChromeOptions = {}): Promise<Chrome>
     });
   } catch (cause) {
     remove(entry);
+    entry.interrupted?.();
     const reason = cause instanceof Error ? cause.message.split('\n').slice(0, 4).join('\n') : String(cause);
     throw new BackdropError('E_CHROME_CRASHED', `Chrome did not start (${path}): ${reason}`, {
       cause,
@@ -110,10 +111,9 @@ export async function launchChrome(options: ChromeOptions = {}): Promise<Chrome>
     });
   }
   entry.pid = browser.process()?.pid;
-  if (!live.has(entry)) {
-    // A signal came while Chrome was starting, when its process was not known yet.
-    live.add(entry);
+  if (entry.interrupted) {
     remove(entry);
+    entry.interrupted();
     throw new BackdropError('E_CHROME_CRASHED', 'interrupted while Chrome was starting');
   }
   let closing: Promise<void> | undefined;
@@ -135,8 +135,11 @@ export async function launchChrome(options: ChromeOptions = {}): Promise<Chrome>
 }
 
 interface Live {
+  /** Unknown while Chrome is starting. */
   pid: number | undefined;
   profile: string;
+  /** Set by a signal that came while Chrome was starting: what to do once it can be ended. */
+  interrupted?: () => void;
 }
 const live = new Set<Live>();
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -167,8 +170,12 @@ function remove(entry: Live): void {
       // Already gone, which is what we want.
     }
   }
-  // Dying processes may still write for a moment.
-  rmSync(entry.profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  try {
+    // Dying processes may still write for a moment.
+    rmSync(entry.profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+  } catch {
+    // The next start sweeps it away; a failure to tidy up must not hide why we are here.
+  }
 }
 
 function removeAll(): void {
@@ -178,8 +185,14 @@ function removeAll(): void {
 function onSignal(signal: NodeJS.Signals): void {
   // Whoever else listens decides how the process ends; without anyone the signal must keep its meaning.
   const alone = process.listenerCount(signal) === 1;
-  removeAll();
-  if (alone) process.kill(process.pid, signal);
+  const raise = () => {
+    if (alone && live.size === 0) process.kill(process.pid, signal);
+  };
+  for (const entry of [...live]) {
+    if (entry.pid !== undefined) remove(entry);
+    else entry.interrupted = raise;
+  }
+  raise();
 }
 
 /** Removes profiles whose process was killed before it could. */

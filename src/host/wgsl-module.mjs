@@ -119,9 +119,9 @@ export function readShader(file, source, options) {
       .map((part) => part.trim())
       .filter(Boolean);
     while (sizes.length < 3) sizes.push('1');
-    return { name, workgroupSize: sizes.map((part) => literal(part) ?? part) };
+    return { name, workgroupSize: sizes.map((part) => literal(part) ?? minifyWgsl(part)) };
   });
-  if (!entries.some((entry) => entry.name === 'main')) throw fail('has no compute entry point "main"');
+  if (entries.length === 0) throw fail('has no compute entry point');
 
   const resources = [...reflection.storage, ...reflection.uniforms, ...reflection.textures, ...reflection.samplers];
   const seen = new Map();
