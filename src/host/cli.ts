@@ -1,5 +1,6 @@
 /** The command line: finds the command, runs it, turns its outcome into an exit code. */
 import { type Args, type CommandSpec, columns, commandHelp, didYouMean, parseCommand, usageError } from './args.ts';
+import { bench } from './commands/bench.ts';
 import { doctor } from './commands/doctor.ts';
 import { createIo, exitCodeOf, type Io, reportError } from './io.ts';
 import { version } from './version.ts';
@@ -10,7 +11,7 @@ export interface Command {
   run(args: Args, io: Io): Promise<number>;
 }
 
-const commands: readonly Command[] = [doctor];
+const commands: readonly Command[] = [bench, doctor];
 
 function overview(): string {
   const rows = commands.map(({ spec }) => [spec.name, spec.summary] as const);

@@ -1,4 +1,5 @@
 /** The page that the command line drives: every module that registers a handler, then the loop that serves them. */
+import '../bench/page.ts';
 import './page-doctor.ts';
 import { serve } from './page-runtime.ts';
 

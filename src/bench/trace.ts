@@ -1,0 +1,59 @@
+/** The cases as graphs of ours. */
+import { Graph, type Tensor } from '../graph/graph.ts';
+import type { HostArray } from '../graph/program.ts';
+import { conv2d, linear } from '../ops/conv2d.ts';
+import { add, relu } from '../ops/pointwise.ts';
+import { dataOf, type OpCase } from './cases.ts';
+
+export interface TracedCase {
+  graph: Graph;
+  inputs: Record<string, HostArray>;
+  /** A result as our layout has it, in the case's own order. */
+  order(result: Float32Array): Float32Array;
+}
+
+const same = (result: Float32Array): Float32Array => result;
+
+/** Builds the case's graph; its output is called `y`. Weights are parameters, as in a model. */
+export function traceCase(op: OpCase, data = dataOf(op)): TracedCase {
+  const graph = new Graph();
+  const inputs: Record<string, HostArray> = {};
+  const input = (name: string, shape: readonly number[], values = data[name]): Tensor => {
+    inputs[name] = values;
+    return graph.input(name, shape);
+  };
+  const constant = (name: string, shape: readonly number[], values: Float32Array): Tensor =>
+    graph.parameter({ key: `${op.name} ${name}`, shape, type: 'f32', sources: [], build: () => values });
+  const finish = (y: Tensor, order = same): TracedCase => {
+    graph.output('y', y);
+    return { graph, inputs, order };
+  };
+  switch (op.kind) {
+    case 'matmul':
+      return finish(linear(input('a', [op.rows, op.inner]), constant('b', [1, op.inner, op.columns], data.b), null));
+    case 'add': {
+      const shape = [1, op.size, op.size, op.channels];
+      return finish(add(input('a', shape), input('b', shape)));
+    }
+    case 'conv': {
+      const { kernel, stride, input: from, output: to, size } = op;
+      const pad = (kernel - 1) / 2;
+      const x = input('x', [1, size, size, from]);
+      const w = constant('w', [kernel * kernel, from, to], tapsFirst(data.w, to, from, kernel * kernel));
+      const options = { kernel: [kernel, kernel], stride: [stride, stride], padding: [pad, pad] } as const;
+      const y = conv2d(x, w, op.biasRelu ? constant('bias', [to], data.bias) : null, options);
+      return finish(op.biasRelu ? relu(y) : y);
+    }
+    default:
+      throw new Error(`no graph for ${op.name}`);
+  }
+}
+
+/** Weights [out, in, taps] as [taps, in, out]. */
+function tapsFirst(w: Float32Array, out: number, into: number, taps: number): Float32Array {
+  const result = new Float32Array(w.length);
+  for (let o = 0; o < out; o++) {
+    for (let i = 0; i < into; i++) for (let t = 0; t < taps; t++) result[(t * into + i) * out + o] = w[(o * into + i) * taps + t];
+  }
+  return result;
+}
