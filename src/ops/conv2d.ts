@@ -5,6 +5,7 @@
 
 import direct from '../../shaders/conv2d/direct.wgsl';
 import registers from '../../shaders/gemm/registers.wgsl';
+import subgroup from '../../shaders/gemm/subgroup.wgsl';
 import { type Dispatch, type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { fold, fusion, inVectors, layoutParams, type Unit } from './common.ts';
@@ -70,14 +71,16 @@ function outputChannels(x: Tensor, w: Tensor, a: Conv2dAttributes): number {
   return isDepthwise(a, x) ? w.shape[1] * w.columns : w.columns;
 }
 
-type Variant = 'direct' | 'narrow' | 'registers';
+type Variant = 'direct' | 'narrow' | 'registers' | 'subgroup';
 
 function variantFor(node: Node<Conv2dAttributes>, { target }: LowerContext): Variant {
   const [, w] = node.inputs;
   const [y] = node.outputs;
   const extras = [...(node.prologue?.extras ?? []), ...(node.epilogue?.extras ?? [])];
   const vectors = [node.inputs[0], y, ...extras].every(inVectors) && w.columns % 4 === 0;
-  return target.variants.gemm === 'direct' || node.attributes.groups > 1 || !vectors ? 'direct' : 'registers';
+  const forced = target.variants.gemm as Variant | undefined;
+  if (forced === 'direct' || node.attributes.groups > 1 || !vectors) return 'direct';
+  return forced ?? (target.subgroups ? 'subgroup' : 'registers');
 }
 
 function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
@@ -122,15 +125,21 @@ function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
       grid: [gx, gy, y.images],
     });
   }
-  const { grid, constants } = tileGrid(y, n);
-  return launch(registers, { ...common, params: { ...uniforms, k4: x.columns / inputUnit, n4: n }, constants, grid });
+  const shader = variant === 'subgroup' ? subgroup : registers;
+  return launch(shader, { ...common, params: { ...uniforms, k4: x.columns / inputUnit, n4: n }, ...tiles(variant, y, n) });
 }
 
-/** Workgroups of a tiled kernel for an output of n columns (vec4f), and the lanes that share its rows. */
-function tileGrid(y: Tensor, n: number): { grid: [number, number, number]; constants: { COLUMN_LANES: number } } {
-  let lanes = 1;
-  while (lanes < 8 && lanes * 2 < n) lanes *= 2;
-  return { grid: [Math.ceil(y.rows / (512 / lanes)), Math.ceil(n / (2 * lanes)), y.images], constants: { COLUMN_LANES: lanes } };
+/** Workgroups of a tiled kernel for an output of n columns (vec4f), and the lanes that share its rows: see the shaders' headers. */
+function tiles(
+  variant: Variant,
+  { rows, images }: Tensor,
+  n: number,
+): { grid: [number, number, number]; constants: { COLUMN_LANES: number } } {
+  let lanes = variant === 'subgroup' ? 4 : 1;
+  if (variant === 'subgroup') while (lanes < 16 && lanes < n) lanes *= 2;
+  else while (lanes < 8 && lanes * 2 < n) lanes *= 2;
+  const [rowsPerGroup, columnsPerLane] = variant === 'subgroup' ? [1024 / lanes, 1] : [512 / lanes, 2];
+  return { grid: [Math.ceil(rows / rowsPerGroup), Math.ceil(n / (columnsPerLane * lanes)), images], constants: { COLUMN_LANES: lanes } };
 }
 
 const pair = (value: readonly [number, number] | undefined, fallback: number): readonly [number, number] => value ?? [fallback, fallback];
