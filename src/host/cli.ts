@@ -1,5 +1,6 @@
 /** The command line: finds the command, runs it, turns its outcome into an exit code. */
-import { type Args, type CommandSpec, columns, commandHelp, didYouMean, parseCommand, usageError } from './args.ts';
+import { didYouMean } from '../spelling.ts';
+import { type Args, type CommandSpec, columns, commandHelp, parseCommand, usageError } from './args.ts';
 import { bench } from './commands/bench.ts';
 import { doctor } from './commands/doctor.ts';
 import { createIo, exitCodeOf, type Io, reportError } from './io.ts';

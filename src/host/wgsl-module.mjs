@@ -91,6 +91,10 @@ function literal(text) {
   return text.startsWith('0x') || text.startsWith('0X') ? Number.parseInt(text, 16) : Number.parseFloat(text);
 }
 
+/** Names that WGSL allows and wgsl_reflect 1.6.0 takes for keywords: it gets to see others. */
+const falseKeywords = /\b(block|type|fallthrough|immediate|static_assert)\b/g;
+const realName = (/** @type {string} */ name) => name.replace(/__word$/, '');
+
 /**
  * Reads and checks one file.
  * @param {string} file path, for messages
@@ -103,14 +107,16 @@ export function readShader(file, source, options) {
   const fail = (/** @type {string} */ reason) => new WgslError(file, reason);
 
   // wgsl_reflect reads names and literals in @workgroup_size, not expressions; ours are read below.
+  const plain = bare.replace(/@workgroup_size\s*\((?:[^()]|\([^()]*\))*\)/g, '@workgroup_size(1)');
   let reflection;
   try {
-    reflection = new WgslReflect(bare.replace(/@workgroup_size\s*\((?:[^()]|\([^()]*\))*\)/g, '@workgroup_size(1)'));
+    reflection = new WgslReflect(plain.replace(falseKeywords, '$&__word'));
   } catch (error) {
     throw fail(`does not parse: ${error instanceof Error ? error.message : error}`);
   }
 
-  const entries = reflection.entry.compute.map(({ name }) => {
+  const entries = reflection.entry.compute.map((compute) => {
+    const name = realName(compute.name);
     const attributes = bare.match(new RegExp(`([^;}]*)\\bfn\\s+${name}\\b`))?.[1] ?? '';
     const size = attributes.match(/@workgroup_size\s*\(((?:[^()]|\([^()]*\))*)\)/)?.[1];
     if (!size) throw fail(`entry ${name} has no @workgroup_size`);
@@ -134,7 +140,7 @@ export function readShader(file, source, options) {
   if (foreign) throw fail(`"${foreign.name}" is a texture or sampler; kernels read and write storage buffers only`);
 
   const bindings = reflection.storage
-    .map(({ name, binding, access }) => ({ name, binding, access: access === 'read_write' ? 'read_write' : 'read' }))
+    .map(({ name, binding, access }) => ({ name: realName(name), binding, access: access === 'read_write' ? 'read_write' : 'read' }))
     .sort((a, b) => a.binding - b.binding);
 
   return {
@@ -161,7 +167,7 @@ function readParams(/** @type {WgslReflect} */ reflection, /** @type {(reason: s
   const fields = {};
   for (const { name, offset, type } of params.members) {
     if (!['u32', 'i32', 'f32'].includes(type.name)) throw fail(`params.${name} is ${type.getTypeName()}; use u32, i32 or f32 fields`);
-    fields[name] = { offset, type: /** @type {ParamField['type']} */ (type.name) };
+    fields[realName(name)] = { offset, type: /** @type {ParamField['type']} */ (type.name) };
   }
   // A uniform binding is at least 16 bytes, and Chrome wants its size in multiples of 4: round up once, here.
   return { binding: params.binding, size: Math.ceil(params.size / 16) * 16, fields };

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { type CommandSpec, commandHelp, didYouMean, editDistance, numberOption, parseCommand } from '../../src/host/args.ts';
+import { type CommandSpec, commandHelp, numberOption, parseCommand } from '../../src/host/args.ts';
 import { outputNames } from '../../src/host/files.ts';
 import { duration, progressText } from '../../src/host/io.ts';
+import { didYouMean, editDistance } from '../../src/spelling.ts';
 
 const spec: CommandSpec = {
   name: 'detect',

@@ -54,6 +54,14 @@ describe('a WGSL module', () => {
     expect({ ...read(shader.code), code: '', hooks: {}, consts: [] }).toEqual({ ...read(kernel), code: '', hooks: {}, consts: [] });
   });
 
+  it('may use names that wgsl_reflect takes for keywords', () => {
+    const source = `struct P { block: u32 }
+      @group(0) @binding(0) var<storage> type: array<f32>;
+      @group(0) @binding(1) var<uniform> params: P;
+      @compute @workgroup_size(1) fn main() { let block = params.block; if (block >= 1u) { return; } }`;
+    expect(read(source)).toMatchObject({ bindings: [{ name: 'type' }], params: { fields: { block: { offset: 0 } } } });
+  });
+
   it('keeps tokens apart', () => {
     expect(minifyWgsl('a - -b; c & &d; e > = f; let  g = 1 . x;')).toBe('a- -b;c& &d;e> =f;let g=1 . x;');
   });

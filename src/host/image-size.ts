@@ -1,0 +1,78 @@
+/** Width and height from the first bytes of a picture, so that a hostile one is refused before anybody decodes it. */
+
+export interface ImageHeader {
+  format: 'png' | 'jpeg' | 'gif' | 'bmp' | 'webp' | 'avif';
+  width: number;
+  height: number;
+}
+
+/** Reads the header; null when the format is unknown or the header damaged (the decoder has the last word then). */
+export function imageHeader(bytes: Uint8Array): ImageHeader | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  try {
+    return readHeader(bytes, view);
+  } catch (error) {
+    // A read beyond the end: cut off within the header.
+    if (error instanceof RangeError) return null;
+    throw error;
+  }
+}
+
+const text = (bytes: Uint8Array, offset: number, length: number) => String.fromCharCode(...bytes.subarray(offset, offset + length));
+
+function readHeader(bytes: Uint8Array, view: DataView): ImageHeader | null {
+  if (view.getUint32(0) === 0x89504e47 && text(bytes, 12, 4) === 'IHDR') {
+    return { format: 'png', width: view.getUint32(16), height: view.getUint32(20) };
+  }
+  if (view.getUint16(0) === 0xffd8) return jpegHeader(bytes, view);
+  const start = text(bytes, 0, 4);
+  if (start === 'GIF8') return { format: 'gif', width: view.getUint16(6, true), height: view.getUint16(8, true) };
+  if (start.startsWith('BM')) {
+    // Negative heights mean top-down rows.
+    return { format: 'bmp', width: Math.abs(view.getInt32(18, true)), height: Math.abs(view.getInt32(22, true)) };
+  }
+  if (start === 'RIFF' && text(bytes, 8, 4) === 'WEBP') return webpHeader(bytes, view);
+  if (text(bytes, 4, 4) === 'ftyp') return avifHeader(bytes, view);
+  return null;
+}
+
+/** Walks the segments to the frame header (SOF0..15 without the tables DHT, JPG, DAC among these numbers). */
+function jpegHeader(bytes: Uint8Array, view: DataView): ImageHeader | null {
+  let offset = 2;
+  for (;;) {
+    if (view.getUint8(offset) !== 0xff) return null;
+    const marker = view.getUint8(offset + 1);
+    if (marker === 0xff) {
+      offset++;
+      continue;
+    }
+    if (marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc) {
+      return { format: 'jpeg', width: view.getUint16(offset + 7), height: view.getUint16(offset + 5) };
+    }
+    if (marker === 0xd9 || marker === 0xda) return null;
+    offset += marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8) ? 2 : 2 + view.getUint16(offset + 2);
+    if (offset >= bytes.byteLength) return null;
+  }
+}
+
+function webpHeader(bytes: Uint8Array, view: DataView): ImageHeader | null {
+  const kind = text(bytes, 12, 4);
+  const uint24 = (offset: number) => view.getUint16(offset, true) | (view.getUint8(offset + 2) << 16);
+  if (kind === 'VP8X') return { format: 'webp', width: uint24(24) + 1, height: uint24(27) + 1 };
+  if (kind === 'VP8 ') return { format: 'webp', width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
+  if (kind !== 'VP8L') return null;
+  const bits = view.getUint32(21, true);
+  return { format: 'webp', width: (bits & 0x3fff) + 1, height: ((bits >> 14) & 0x3fff) + 1 };
+}
+
+/** The largest "image spatial extents" property: tiles and thumbnails have their own. */
+function avifHeader(bytes: Uint8Array, view: DataView): ImageHeader | null {
+  let best: ImageHeader | null = null;
+  const end = Math.min(bytes.byteLength - 16, 1 << 16);
+  for (let i = 8; i < end; i++) {
+    if (view.getUint32(i) !== 0x69737065) continue;
+    const [width, height] = [view.getUint32(i + 8), view.getUint32(i + 12)];
+    if (!best || width * height > best.width * best.height) best = { format: 'avif', width, height };
+  }
+  return best;
+}
