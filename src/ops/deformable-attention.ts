@@ -12,6 +12,7 @@ export interface DeformableSampleOptions {
   shapes: readonly (readonly [number, number])[];
   /** Sampling points of a head in each level. */
   points: readonly number[];
+  /** discrete: RT-DETRv2's, one cell instead of four. */
   method?: 'bilinear' | 'discrete';
 }
 
