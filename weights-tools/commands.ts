@@ -91,6 +91,7 @@ async function runConvert(args: CommandArgs, io: CommandIo, catalogue: ModelCata
     const source = await openCheckpoint(file, { fileName: file.fileName, signal: io.signal });
     const options: ConvertOptions = {
       format,
+      partial: args.values.partial === true,
       fileName: file.fileName,
       onProgress: ({ done, total }) => io.progress(label, done / total),
       ...(dtype ? { dtype } : {}),
@@ -178,6 +179,7 @@ export function checkpointCommands(catalogue: ModelCatalogue): { convert: Checkp
         names: { type: 'string', value: 'NAMES', help: 'official (default), v1, v2, hugging-face or keep' },
         layout: { type: 'string', value: 'LAYOUT', help: '.pth only: training ({model, ema}, default) or bare' },
         classes: { type: 'string', value: 'FILE', help: 'class names to store, one a line' },
+        partial: { type: 'boolean', help: 'with --model: write what fits even if tensors are missing' },
         force: { type: 'boolean', help: 'replace an existing output file' },
       },
       examples: [

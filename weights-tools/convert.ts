@@ -20,6 +20,8 @@ export interface ConvertOptions {
   readonly names?: 'official' | 'v1' | 'v2' | 'hugging-face' | 'keep';
   /** Write exactly this model's tensors; the file must hold all of them (heads may differ in classes and are then left out). */
   readonly expected?: ExpectedTensors;
+  /** With `expected`: write what fits even if tensors are missing. */
+  readonly partial?: boolean;
   /** Class names, stored beside the weights. Their number must be that of the score heads. */
   readonly classes?: readonly string[];
   /** For .pth: 'training' writes `{model, ema: {module}}`, which the official scripts resume and tune from; 'bare' the dictionary. */
@@ -93,7 +95,10 @@ export function convertCheckpoint(file: TensorSource, options: ConvertOptions): 
   let source: TensorSource;
   let report: FitReport | undefined;
   if (options.expected) {
-    const fit = fitCheckpoint(file, options.expected, options.fileName === undefined ? {} : { fileName: options.fileName });
+    const fit = fitCheckpoint(file, options.expected, {
+      partial: options.partial ?? false,
+      ...(options.fileName === undefined ? {} : { fileName: options.fileName }),
+    });
     ({ source, report } = fit);
     messages.push(...fit.report.messages);
     if (options.names === 'hugging-face') source = rename(source, recognise(source.tensors), 'hugging-face').source;

@@ -13,7 +13,10 @@ export interface PthTensor {
   readonly read: () => Promise<Uint8Array> | Uint8Array;
 }
 
-/** What goes into the file. Maps become dict, or OrderedDict where `ordered` of {@link writePth} asks for it. */
+/**
+ * What goes into the file. Maps of tensors become OrderedDict, other Maps dict. Fractions load with `weights_only` from torch 2 on:
+ * the loader of 1.13 does not know the opcode.
+ */
 export type PthValue = PthTensor | Map<string, PthValue> | readonly PthValue[] | string | number | boolean | null;
 
 const STORAGE_OF: ReadonlyMap<string, string> = new Map([
@@ -226,15 +229,15 @@ export async function* writePth(root: PthValue, options: { name?: string; zip64?
 }
 
 /** The fields local and central headers share: version to name length. Flag 0x800: names are UTF-8. */
-function fields(out: Bytes, { name, crc, size }: Written): void {
+function fields(out: Bytes, { name, crc, size }: Written, wide = false): void {
   out.u16(45);
   out.u16(0x800);
   out.u16(0); // stored
   out.u16(0); // time 00:00 and date 1980-01-01: the same tensors give the same bytes
   out.u16(33);
   out.u32(crc);
-  out.u32(size);
-  out.u32(size);
+  out.u32(wide ? LIMIT32 : size);
+  out.u32(wide ? LIMIT32 : size);
   out.u16(name.length);
 }
 
@@ -244,15 +247,18 @@ function directory(written: readonly Written[], start: number, force: boolean): 
     const wide = force || entry.offset >= LIMIT32;
     out.u32(0x02014b50);
     out.u16(45);
-    fields(out, entry);
-    out.u16(wide ? 12 : 0);
+    // All three fields go wide together: the reader inside torch (miniz) trusts the offset only if the sizes do not fit either.
+    fields(out, entry, wide);
+    out.u16(wide ? 28 : 0);
     for (let i = 0; i < 3; i++) out.u16(0); // comment length, disk, internal attributes
     out.u32(0);
     out.u32(wide ? LIMIT32 : entry.offset);
     out.raw(entry.name);
     if (wide) {
       out.u16(1);
-      out.u16(8);
+      out.u16(24);
+      out.u64(entry.size);
+      out.u64(entry.size);
       out.u64(entry.offset);
     }
   }
