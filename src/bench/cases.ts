@@ -156,6 +156,15 @@ function transposed(from: Float32Array, rows: number, columns: number): Float32A
   return to;
 }
 
+/** [a, b, width] to [b, a, width]. */
+export function swapHeads(from: Float32Array, a: number, b: number, width: number): Float32Array {
+  const to = new Float32Array(from.length);
+  for (let i = 0; i < a; i++) {
+    for (let j = 0; j < b; j++) to.set(from.subarray((i * b + j) * width, (i * b + j + 1) * width), (j * a + i) * width);
+  }
+  return to;
+}
+
 /** Largest difference of `result` from float64 over `count` places, relative to the largest value there. */
 export function errorOf(op: OpCase, data: Record<string, Float32Array>, result: Float32Array, count = 384): number {
   let state = 12345;

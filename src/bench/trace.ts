@@ -1,9 +1,11 @@
 /** The cases as graphs of ours. */
 import { Graph, type Tensor } from '../graph/graph.ts';
 import type { HostArray } from '../graph/program.ts';
+import { attention } from '../ops/attention.ts';
 import { conv2d, linear } from '../ops/conv2d.ts';
+import { layerNorm, softmax } from '../ops/norm.ts';
 import { add, relu } from '../ops/pointwise.ts';
-import { dataOf, type OpCase } from './cases.ts';
+import { dataOf, EPSILON, type OpCase, swapHeads } from './cases.ts';
 
 export interface TracedCase {
   graph: Graph;
@@ -44,8 +46,18 @@ export function traceCase(op: OpCase, data = dataOf(op)): TracedCase {
       const y = conv2d(x, w, op.biasRelu ? constant('bias', [to], data.bias) : null, options);
       return finish(op.biasRelu ? relu(y) : y);
     }
-    default:
-      throw new Error(`no graph for ${op.name}`);
+    case 'softmax':
+      return finish(softmax(input('x', [op.batch, op.rows, op.columns])));
+    case 'layernorm': {
+      const weight = constant('weight', [op.columns], data.weight);
+      return finish(layerNorm(input('x', [op.rows, op.columns]), weight, constant('bias', [op.columns], data.bias), EPSILON));
+    }
+    case 'attention': {
+      const { heads, tokens, width } = op;
+      const shape = [1, tokens, heads * width];
+      const [q, k, v] = ['q', 'k', 'v'].map((name) => input(name, shape, swapHeads(data[name], heads, tokens, width)));
+      return finish(attention(q, k, v, { heads }), (result) => swapHeads(result, tokens, heads, width));
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** Tables of the benchmarks, as Markdown that also reads well in a terminal. */
 import type { Ceiling } from '../../bench/ceiling.ts';
+import { geometricMean, type OpComparison, type SubjectTiming, verdictOf } from '../../bench/comparison.ts';
 import type { OpResult } from '../../bench/run-ops.ts';
 
 /** Columns as wide as their widest cell; the first is aligned left, the others right. */
@@ -41,4 +42,44 @@ export function opsTable(results: readonly OpResult[]): string[] {
       r.kernels.join(' + ') + (r.dispatches > r.kernels.length ? ` (${r.dispatches})` : ''),
     ]),
   );
+}
+
+/** Milliseconds of one subject, or why it does not count. */
+function cell(timing: SubjectTiming | undefined, flops: number): string {
+  if (!timing) return '–';
+  if (timing.samples.length === 0) return timing.problem ?? 'failed';
+  const text = `${digits(timing.median)} (${digits(flops / timing.median / 1e6)})`;
+  return timing.problem ? `${timing.problem}: ${text}` : text;
+}
+
+export function comparisonTable(subjects: readonly string[], comparisons: readonly OpComparison[]): string[] {
+  const rows = comparisons.map((comparison) => {
+    const verdict = verdictOf(comparison);
+    const errors = comparison.timings.filter(({ problem }) => problem === null).map(({ error }) => error);
+    return [
+      comparison.name,
+      ...subjects.map((name) =>
+        cell(
+          comparison.timings.find(({ subject }) => subject === name),
+          comparison.flops,
+        ),
+      ),
+      verdict?.best ?? '–',
+      verdict ? `${verdict.ratio.toFixed(2)}x` : '–',
+      errors.length > 0 ? Math.max(...errors).toExponential(0) : '–',
+    ];
+  });
+  return table(['ms (GFLOP/s)', ...subjects, 'best peer', 'ours faster', 'largest error'], rows);
+}
+
+/** Geometric mean and worst of the ratios. */
+export function comparisonSummary(comparisons: readonly OpComparison[]): string {
+  const verdicts = comparisons.flatMap((comparison) => {
+    const verdict = verdictOf(comparison);
+    return verdict ? [{ name: comparison.name, ...verdict }] : [];
+  });
+  if (verdicts.length === 0) return 'no case has both ours and a correct peer';
+  const worst = verdicts.reduce((least, verdict) => (verdict.ratio < least.ratio ? verdict : least));
+  const mean = geometricMean(verdicts.map(({ ratio }) => ratio));
+  return `over the best correct peer of each case: geometric mean ${mean.toFixed(2)}x, worst ${worst.ratio.toFixed(2)}x (${worst.name})`;
 }

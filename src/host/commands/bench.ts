@@ -1,7 +1,10 @@
 /** "backdrop bench": how fast this adapter runs the operations and the models, and how that compares with other frameworks. */
+import { opCases } from '../../bench/cases.ts';
+import { type OpComparison, type PeerName, type PeersRequest, peerNames } from '../../bench/comparison.ts';
 import type { OpsReport, OpsRequest } from '../../bench/run-ops.ts';
 import { type Args, numberOption, textOption, usageError } from '../args.ts';
-import { ceilingLine, opsTable } from '../bench/tables.ts';
+import { withPeers } from '../bench/peers.ts';
+import { ceilingLine, comparisonSummary, comparisonTable, opsTable } from '../bench/tables.ts';
 import type { Command } from '../cli.ts';
 import type { Io } from '../io.ts';
 import { adapterName, softwareWarning, withSession } from '../with-session.ts';
@@ -38,6 +41,7 @@ export const bench: Command = {
   async run(args, io) {
     const suite = args.positionals[0] ?? 'ops';
     if (suite === 'ops') return benchOps(args, io);
+    if (suite === 'peers') return benchPeers(args, io);
     throw usageError(`unknown suite "${suite}"`, `Suites: ${suites.join(', ')}.`);
   },
 };
@@ -77,4 +81,32 @@ async function benchOps(args: Args, io: Io): Promise<number> {
 function timingLine({ method, quantum }: OpsReport): string {
   if (method === 'wall clock') return 'timed by the wall clock (no timestamp-query)';
   return `timed by GPU timestamps, ${quantum >= 1000 ? `rounded to ${quantum / 1000} µs` : 'not rounded'}`;
+}
+
+async function benchPeers(args: Args, io: Io): Promise<number> {
+  const only = listOption(args, 'only');
+  const unknown = only.find((name) => !peerNames.includes(name as PeerName));
+  if (unknown) throw usageError(`unknown peer "${unknown}"`, `Peers: ${peerNames.join(', ')}.`);
+  const peers = peerNames.filter((name) => only.length === 0 || only.includes(name));
+  const wanted = listOption(args, 'cases');
+  const cases = opCases.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+  const request: PeersRequest = { peers, variants: variantsOption(args) };
+  await withPeers(io, request, async (page) => {
+    const { started } = page;
+    for (const [name, problem] of Object.entries(started.failed)) io.warn(`${name} did not start: ${problem}`);
+    if (started.adapter.software) io.warn(softwareWarning);
+    const comparisons: OpComparison[] = [];
+    for (const [at, { name }] of cases.entries()) {
+      io.progress(name, at / cases.length);
+      comparisons.push(await page.compare(name, rounds(args)));
+    }
+    io.progressDone();
+    io.emit({ type: 'bench-peers', chrome: page.chrome, adapter: started.adapter, comparisons });
+    io.print(`${adapterName(started.adapter)} | ${page.chrome} | medians of ${rounds(args)} rounds, everyone in turn`);
+    io.print('');
+    for (const line of comparisonTable(started.subjects, comparisons)) io.print(line);
+    io.print('');
+    io.print(comparisonSummary(comparisons));
+  });
+  return 0;
 }
