@@ -1,6 +1,6 @@
 // Builds dist/ (skipped when nothing changed) and, with --types, the declarations of the .wgsl modules.
 //   node esbuild.config.mjs [--types] [--force]
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { root, wgslEsbuild, writeTypes } from './src/host/wgsl-plugin.mjs';
@@ -138,10 +138,7 @@ async function readable(esbuild, builds) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     if (process.argv.includes('--types')) writeTypes();
-    else if (process.argv.includes('--force') || !isBuilt()) {
-      if (process.argv.includes('--force')) rmSync(dist, { recursive: true, force: true });
-      await build();
-    }
+    else if (process.argv.includes('--force') || !isBuilt()) await build();
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

@@ -3,6 +3,7 @@ import { didYouMean } from '../spelling.ts';
 import { type Args, type CommandSpec, columns, commandHelp, parseCommand, usageError } from './args.ts';
 import { bench } from './commands/bench.ts';
 import { doctor } from './commands/doctor.ts';
+import { verify } from './commands/verify.ts';
 import { createIo, exitCodeOf, type Io, reportError } from './io.ts';
 import { version } from './version.ts';
 
@@ -12,7 +13,7 @@ export interface Command {
   run(args: Args, io: Io): Promise<number>;
 }
 
-const commands: readonly Command[] = [bench, doctor];
+const commands: readonly Command[] = [verify, doctor, bench];
 
 function overview(): string {
   const rows = commands.map(({ spec }) => [spec.name, spec.summary] as const);
