@@ -3,10 +3,13 @@
  * ones and what has channel counts that are no multiple of four.
  */
 
+import depthwise from '../../shaders/conv2d/depthwise.wgsl';
 import direct from '../../shaders/conv2d/direct.wgsl';
+import narrow from '../../shaders/gemm/narrow.wgsl';
 import registers from '../../shaders/gemm/registers.wgsl';
 import subgroup from '../../shaders/gemm/subgroup.wgsl';
-import { type Dispatch, type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
+import workgroup from '../../shaders/gemm/workgroup.wgsl';
+import { type Dispatch, type LowerContext, type Node, type Operation, shapeError, show, type Target, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { fold, fusion, inVectors, layoutParams, type Unit } from './common.ts';
 
@@ -48,18 +51,18 @@ export const conv2dOperation: Operation<Conv2dAttributes> = {
     }
     if (x.shape.length !== 4) throw shapeError('conv2d', `input ${show(x.shape)} is not [batch, height, width, channels]`);
     const [n, h, wide, c] = x.shape;
-    const taps = a.kernel[0] * a.kernel[1];
-    if (c % a.groups !== 0 || w.columns % a.groups !== 0)
-      throw shapeError('conv2d', `${c} to ${w.columns} channels do not divide into ${a.groups} groups`);
-    const perGroup = isDepthwise(a, x) ? w.columns / c : c / a.groups;
-    const wanted = isDepthwise(a, x) ? [taps, w.columns / c, c] : [taps, perGroup, w.columns];
-    if (!isDepthwise(a, x) && (w.shape[0] !== wanted[0] || w.shape[1] !== wanted[1])) {
-      throw shapeError('conv2d', `input ${show(x.shape, names)} needs weights [${wanted.join(', ')}], got ${show(w.shape)}`);
+    const depth = isDepthwise(a, x);
+    const out = outputChannels(x, w, a);
+    if (c % a.groups !== 0 || out % a.groups !== 0)
+      throw shapeError('conv2d', `${c} to ${out} channels do not divide into ${a.groups} groups`);
+    const wanted = depth ? [a.kernel[0] * a.kernel[1], w.shape[1], c] : [a.kernel[0] * a.kernel[1], c / a.groups, out];
+    if (wanted.some((size, i) => size !== w.shape[i])) {
+      throw shapeError('conv2d', `input ${show(x.shape, names)} needs weights ${show(wanted)}, got ${show(w.shape)}`);
     }
     const oh = outputSize(h, a.kernel[0], a.stride[0], a.padding[0], a.dilation[0]);
     const ow = outputSize(wide, a.kernel[1], a.stride[1], a.padding[1], a.dilation[1]);
     if (oh < 1 || ow < 1) throw shapeError('conv2d', `input ${show(x.shape, names)} is smaller than the kernel ${a.kernel.join('x')}`);
-    return [{ shape: [n, oh, ow, outputChannels(x, w, a)] }];
+    return [{ shape: [n, oh, ow, out] }];
   },
 
   lower(node, context) {
@@ -71,23 +74,28 @@ function outputChannels(x: Tensor, w: Tensor, a: Conv2dAttributes): number {
   return isDepthwise(a, x) ? w.shape[1] * w.columns : w.columns;
 }
 
-type Variant = 'direct' | 'narrow' | 'registers' | 'subgroup';
+type Variant = 'direct' | 'depthwise' | 'narrow' | 'registers' | 'subgroup' | 'workgroup';
 
-function variantFor(node: Node<Conv2dAttributes>, { target }: LowerContext): Variant {
-  const [, w] = node.inputs;
-  const [y] = node.outputs;
-  const extras = [...(node.prologue?.extras ?? []), ...(node.epilogue?.extras ?? [])];
-  const vectors = [node.inputs[0], y, ...extras].every(inVectors) && w.columns % 4 === 0;
+/**
+ * The kernel for a node. Where four lanes can swap values the quad kernel needs least memory traffic, on CPUs and by its
+ * arithmetic intensity on GPUs; else GPUs get the workgroup-memory tile, and software adapters the barrier-free one.
+ */
+function variantFor({ inputs: [x, w], outputs: [y], attributes, prologue, epilogue }: Node<Conv2dAttributes>, target: Target): Variant {
   const forced = target.variants.gemm as Variant | undefined;
-  if (forced === 'direct' || node.attributes.groups > 1 || !vectors) return 'direct';
-  return forced ?? (target.subgroups ? 'subgroup' : 'registers');
+  const extras = [...(prologue?.extras ?? []), ...(epilogue?.extras ?? [])];
+  if (forced === 'direct' || w.columns % 4 !== 0 || ![y, ...extras].every(inVectors)) return 'direct';
+  if (attributes.groups > 1) return isDepthwise(attributes, x) && inVectors(x) ? 'depthwise' : 'direct';
+  if (!inVectors(x)) return prologue ? 'direct' : 'narrow';
+  if (forced) return forced;
+  if (target.subgroups) return 'subgroup';
+  return target.software ? 'registers' : 'workgroup';
 }
 
 function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
   const { attributes: a } = node;
   const [x, w, bias] = node.inputs;
   const [y] = node.outputs;
-  const variant = variantFor(node, context);
+  const variant = variantFor(node, context.target);
   const unit: Unit = variant === 'direct' ? 1 : 4;
   const inputUnit: Unit = variant === 'direct' || variant === 'narrow' ? 1 : 4;
   const { bind, params, hooks, library } = fusion(node as Node, unit);
@@ -125,21 +133,37 @@ function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
       grid: [gx, gy, y.images],
     });
   }
-  const shader = variant === 'subgroup' ? subgroup : registers;
-  return launch(shader, { ...common, params: { ...uniforms, k4: x.columns / inputUnit, n4: n }, ...tiles(variant, y, n) });
+  if (variant === 'depthwise') {
+    const [gx, gy] = fold(Math.ceil((Math.ceil(y.rows / 4) * n) / 64));
+    return launch(depthwise, { ...common, params: { ...uniforms, k4: x.columns / 4, n4: n }, grid: [gx, gy, y.images] });
+  }
+  if (variant === 'narrow') {
+    return launch(narrow, { ...common, params: { ...uniforms, k: x.columns, n4: n }, ...tiles(y, n, { rows: 8, columns: 2, widest: 8 }) });
+  }
+  const vectors = { ...common, params: { ...uniforms, k4: x.columns / 4, n4: n } };
+  if (variant === 'workgroup') {
+    return launch(workgroup, { ...vectors, grid: [Math.ceil(y.rows / 64), Math.ceil(n / 16), y.images] });
+  }
+  return variant === 'subgroup'
+    ? launch(subgroup, { ...vectors, ...tiles(y, n, { rows: 16, columns: 1, least: 4, widest: 16 }) })
+    : launch(registers, { ...vectors, ...tiles(y, n, { rows: 8, columns: 2, widest: 8 }) });
 }
 
-/** Workgroups of a tiled kernel for an output of n columns (vec4f), and the lanes that share its rows: see the shaders' headers. */
-function tiles(
-  variant: Variant,
-  { rows, images }: Tensor,
-  n: number,
-): { grid: [number, number, number]; constants: { COLUMN_LANES: number } } {
-  let lanes = variant === 'subgroup' ? 4 : 1;
-  if (variant === 'subgroup') while (lanes < 16 && lanes < n) lanes *= 2;
-  else while (lanes < 8 && lanes * 2 < n) lanes *= 2;
-  const [rowsPerGroup, columnsPerLane] = variant === 'subgroup' ? [1024 / lanes, 1] : [512 / lanes, 2];
-  return { grid: [Math.ceil(rows / rowsPerGroup), Math.ceil(n / (columnsPerLane * lanes)), images], constants: { COLUMN_LANES: lanes } };
+interface ThreadTile {
+  /** Rows and columns (vec4f) of the output that one thread computes. */
+  rows: number;
+  columns: number;
+  /** Bounds of COLUMN_LANES, the threads that share rows. */
+  least?: number;
+  widest: number;
+}
+
+/** Workgroups of 64 threads for an output of n columns (vec4f), with no more lanes across than it has columns for. */
+function tiles(y: Tensor, n: number, tile: ThreadTile): { grid: [number, number, number]; constants: { COLUMN_LANES: number } } {
+  let lanes = tile.least ?? 1;
+  while (lanes < tile.widest && lanes * tile.columns < n) lanes *= 2;
+  const rows = (64 / lanes) * tile.rows;
+  return { grid: [Math.ceil(y.rows / rows), Math.ceil(n / (lanes * tile.columns)), y.images], constants: { COLUMN_LANES: lanes } };
 }
 
 const pair = (value: readonly [number, number] | undefined, fallback: number): readonly [number, number] => value ?? [fallback, fallback];
