@@ -135,6 +135,11 @@ fn load_a(at: Source, image: u32, k: u32) -> Value {
   return select(Value(0.0), prologue(a[at.offset + k], image, at.pixel, k), at.inside);
 }
 
+// The weights of four channels for four columns: times a's vec4f, their share of y's.
+fn weights(at: u32) -> mat4x4f {
+  return mat4x4f(w[at], w[at + params.n4], w[at + 2u * params.n4], w[at + 3u * params.n4]);
+}
+
 fn store(v: Value, image: u32, row: u32, column: u32) {
   if (row < params.rows_per_image) {
     y[params.y_offset + image * params.y_batch + row * params.y_pitch + column] = epilogue(v, image, row, column);
@@ -198,8 +203,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         let source2 = locate(origin2, tap, base);
         let source3 = locate(origin3, tap, base);
         var at = ((ky * params.kernel_w + kx) * params.k4 + k_begin) * 4u * n4; // row of w, times n4
-        for (var k = k_begin; k < k_end; k++) {
-          let w0 = mat4x4f(w[at + n0], w[at + n4 + n0], w[at + 2u * n4 + n0], w[at + 3u * n4 + n0]);
+        for (var k = k_begin; k < k_end; k += 1u) {
+          let w0 = weights(at + n0);
           at += 4u * n4;
           let a0 = load_a(source0, image, k);
           let a1 = load_a(source1, image, k);
