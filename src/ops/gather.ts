@@ -1,0 +1,60 @@
+/** Rows picked by index, and its counterpart. */
+
+import gatherShader from '../../shaders/gather/rows.wgsl';
+import { type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
+import { launch } from '../graph/launch.ts';
+import { fold, inVectors, layoutParams, type Unit } from './common.ts';
+
+/** A tensor with one image is the same for all. */
+function sharedParams<N extends string>(name: N, tensor: Tensor, images: number, unit: Unit): ReturnType<typeof layoutParams<N>> {
+  const params = layoutParams(name, tensor, unit);
+  return images > 1 && tensor.images === 1 ? { ...params, [`${name}_batch`]: 0 } : params;
+}
+
+export const gatherRowsOperation: Operation<{ shape: readonly number[] }> = {
+  name: 'gatherRows',
+
+  infer([x, indices], { shape }) {
+    if (indices.type !== 'u32' || indices.columns !== 1)
+      throw shapeError('gatherRows', `indices ${show(indices.shape)} are not u32 [..., rows, 1]`);
+    if (x.images > 1 && indices.images > 1 && x.images !== indices.images)
+      throw shapeError('gatherRows', `${show(x.shape)} by indices ${show(indices.shape)}: the batches differ`);
+    return [{ shape, type: x.type }];
+  },
+
+  lower({ inputs: [x, indices], outputs: [y] }) {
+    const unit: Unit = inVectors(x) && inVectors(y) ? 4 : 1;
+    const columns = y.columns / unit;
+    const [gx, gy] = fold(Math.ceil((y.rows * columns) / 64));
+    return [
+      launch(gatherShader, {
+        label: '',
+        value: unit === 4 ? 'vec4u' : 'u32',
+        bind: { x, indices, y },
+        params: {
+          ...sharedParams('x', x, y.images, unit),
+          ...sharedParams('indices', indices, y.images, 1),
+          ...layoutParams('y', y, unit),
+          rows: y.rows,
+          columns,
+          x_rows: x.rows,
+        },
+        grid: [gx, gy, y.images],
+      }),
+    ];
+  },
+};
+
+/**
+ * Rows indices [batch, count, 1] (u32) of x [batch, rows, columns]: [batch, count, columns]. Either may have a batch of one
+ * that all images share. @throws BackdropError E_SHAPE
+ */
+export function gatherRows(x: Tensor, indices: Tensor): Tensor {
+  const shape = [Math.max(x.images, indices.images), indices.rows, x.columns];
+  return x.graph.add(gatherRowsOperation, [x, indices], { shape })[0];
+}
+
+/** Rows of weight [entries, channels] by indices [batch, count, 1] (u32): [batch, count, channels]. @throws BackdropError E_SHAPE */
+export function embedding(weight: Tensor, indices: Tensor): Tensor {
+  return gatherRows(weight, indices);
+}
