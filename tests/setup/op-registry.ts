@@ -1,6 +1,8 @@
 /** Operations by name, for tests that build graphs in the page (tests/setup/ops.page.ts). */
 import type { Tensor } from '../../src/graph/graph.ts';
+import { attention } from '../../src/ops/attention.ts';
 import { concatColumns, concatRows } from '../../src/ops/concat.ts';
+import { deformableAttention, deformableSample } from '../../src/ops/deformable-attention.ts';
 import { pointwise, rows } from '../../src/ops/pointwise.ts';
 import { permute, reshape } from '../../src/ops/reshape.ts';
 
@@ -16,4 +18,7 @@ export const operations: Record<string, OpBuilder> = {
   concatRows: (tensors) => [concatRows(tensors)],
   columnsFrom: ([x], { start, length }) => [x.columnsFrom(start, length)],
   rowsFrom: ([x], { start, length }) => [x.rowsFrom(start, length)],
+  attention: ([q, k, v, mask], options) => [attention(q, k, v, { ...options, mask })],
+  deformableAttention: ([value, offsets, logits, reference], options) => [deformableAttention(value, offsets, logits, reference, options)],
+  deformableSample: ([value, locations, weights], options) => [deformableSample(value, locations, weights, options)],
 };
