@@ -3,8 +3,14 @@ import type { Tensor } from '../../src/graph/graph.ts';
 import { attention } from '../../src/ops/attention.ts';
 import { concatColumns, concatRows } from '../../src/ops/concat.ts';
 import { deformableAttention, deformableSample } from '../../src/ops/deformable-attention.ts';
+import { embedding, gatherRows } from '../../src/ops/gather.ts';
+import { layerNorm, logSoftmax, softmax } from '../../src/ops/norm.ts';
 import { pointwise, rows } from '../../src/ops/pointwise.ts';
+import { avgPool2d, globalAvgPool, maxPool2d } from '../../src/ops/pool.ts';
+import { moments, reduceAll, reduceColumns, reduceRows } from '../../src/ops/reduce.ts';
 import { permute, reshape } from '../../src/ops/reshape.ts';
+import { resizeBilinear, resizeNearest } from '../../src/ops/resize.ts';
+import { topk } from '../../src/ops/topk.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: attributes are plain data whose shape each operation knows
 export type OpBuilder = (tensors: readonly Tensor[], attributes: any) => readonly Tensor[];
@@ -21,4 +27,19 @@ export const operations: Record<string, OpBuilder> = {
   attention: ([q, k, v, mask], options) => [attention(q, k, v, { ...options, mask })],
   deformableAttention: ([value, offsets, logits, reference], options) => [deformableAttention(value, offsets, logits, reference, options)],
   deformableSample: ([value, locations, weights], options) => [deformableSample(value, locations, weights, options)],
+  layerNorm: ([x, weight, bias], { eps }) => [layerNorm(x, weight, bias, eps)],
+  softmax: ([x]) => [softmax(x)],
+  logSoftmax: ([x]) => [logSoftmax(x)],
+  reduceColumns: ([x], { kind }) => [reduceColumns(x, kind)],
+  reduceRows: ([x], { kind }) => [reduceRows(x, kind)],
+  reduceAll: ([x], { kind }) => [reduceAll(x, kind)],
+  moments: ([x], options) => Object.values(moments(x, options)),
+  maxPool2d: ([x], options) => [maxPool2d(x, options)],
+  avgPool2d: ([x], options) => [avgPool2d(x, options)],
+  globalAvgPool: ([x]) => [globalAvgPool(x)],
+  resizeNearest: ([x], options) => [resizeNearest(x, options)],
+  resizeBilinear: ([x], options) => [resizeBilinear(x, options)],
+  topk: ([scores], { k }) => Object.values(topk(scores, k)),
+  gatherRows: ([x, indices]) => [gatherRows(x, indices)],
+  embedding: ([weight, indices]) => [embedding(weight, indices)],
 };
