@@ -233,7 +233,9 @@ async function parseLegacy(file: OpenFile, bytes: Uint8Array, raise: Raise): Pro
     start = end;
     return value;
   };
-  if (bytes[LEGACY_MAGIC.length] !== 0x2e) raise('E_CKPT_PICKLE', 'the magic number of the legacy format is damaged');
+  if (bytes[LEGACY_MAGIC.length] !== 0x2e) {
+    raise('E_CKPT_PICKLE', 'the magic number of the legacy format is damaged', { ended: bytes.length < start });
+  }
   const version = next(false);
   if (version !== 1001) raise('E_CKPT_PICKLE', `legacy format version ${String(version)}; 1001 is known`);
   next(false); // system information: says nothing the data depends on
