@@ -13,6 +13,8 @@ export interface KernelSpec {
   constants?: Readonly<Record<string, number>>;
   /** Values of `// specialise` module constants, which may size arrays. */
   consts?: Readonly<Record<string, number>>;
+  /** The type that `alias Value` stands for, where a kernel has one body for scalars and vectors. */
+  value?: 'f32' | 'u32' | 'vec4f' | 'vec4u';
   /** Bodies that replace the default bodies of `// hook` functions. */
   hooks?: Readonly<Record<string, string>>;
   /** Functions that the hook bodies call. */
@@ -30,7 +32,7 @@ export interface CompileProgress {
   total: number;
 }
 
-/** The WGSL that a spec compiles to: the file with hook bodies and specialised constants put in. */
+/** The WGSL that a spec compiles to: the file with hook bodies, the element type and specialised constants put in. */
 export function specialise(spec: KernelSpec): string {
   let code = spec.shader.code;
   for (const [name, body] of Object.entries(spec.hooks ?? {})) {
@@ -46,6 +48,11 @@ export function specialise(spec: KernelSpec): string {
       end += 1;
     }
     code = `${code.slice(0, open)}{ ${body} }${code.slice(end)}`;
+  }
+  if (spec.value) {
+    const alias = /\balias\s+Value\s*=\s*\w+\s*;/;
+    if (!alias.test(code)) throw new BackdropError('E_GPU_VALIDATION', `${spec.shader.name} has no alias Value.`);
+    code = code.replace(alias, `alias Value = ${spec.value};`);
   }
   for (const [name, value] of Object.entries(spec.consts ?? {})) {
     const declaration = new RegExp(`\\bconst\\s+${name}\\s*:\\s*u32\\s*=\\s*\\d+u?\\s*;`);
@@ -73,7 +80,15 @@ export class KernelCache {
   /** The identity of a kernel: equal keys share a pipeline. */
   static key(spec: KernelSpec): string {
     const constants = Object.entries(spec.constants ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-    return JSON.stringify([spec.shader.name, spec.entry ?? 'main', constants, spec.consts ?? {}, spec.hooks ?? {}, spec.library ?? '']);
+    return JSON.stringify([
+      spec.shader.name,
+      spec.entry ?? 'main',
+      constants,
+      spec.consts ?? {},
+      spec.value ?? '',
+      spec.hooks ?? {},
+      spec.library ?? '',
+    ]);
   }
 
   get(spec: KernelSpec): Promise<Kernel> {

@@ -12,6 +12,8 @@ export interface Launch<B, P, O extends string, H extends string, C extends stri
   consts?: { readonly [K in C]?: number };
   hooks?: { readonly [K in H]?: string };
   library?: string;
+  /** The type that `alias Value` stands for; the file's own when left out. */
+  value?: 'f32' | 'u32' | 'vec4f' | 'vec4u';
   grid: readonly [number, number, number];
   flops?: number;
 }

@@ -92,6 +92,15 @@ export function fusion(
   return { bind, params: params as Fusion['params'], hooks, library: libraryFor(Object.values(hooks), wgslFunctions) };
 }
 
+/** Makes a kernel written for vec4f one for f32 where the unit is 1: its hooks that join a vector's parts hand the scalar on. */
+export function elements<H extends string = never>(
+  unit: Unit,
+  joins: readonly H[] = [],
+): { value: 'f32' | 'vec4f'; hooks: Partial<Record<H, string>> } {
+  if (unit === 4) return { value: 'vec4f', hooks: {} };
+  return { value: 'f32', hooks: Object.fromEntries(joins.map((name) => [name, 'return v;'])) as Partial<Record<H, string>> };
+}
+
 /** A one-dimensional count of workgroups folded into x and y, since x ends at 65535. */
 export function fold(count: number): [number, number] {
   const x = Math.min(Math.max(count, 1), 65535);
