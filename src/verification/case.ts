@@ -3,8 +3,11 @@ import { BackdropError } from '../errors.ts';
 import { Graph, type Tensor } from '../graph/graph.ts';
 import type { ParameterSource } from '../graph/parameters.ts';
 import type { HostArray } from '../graph/program.ts';
+import { Context } from '../nn/context.ts';
+import { ParameterTable, Scope } from '../nn/parameters.ts';
+import { isComputed } from './formula.ts';
 import type { GoldenTensor, OpsCase } from './golden.ts';
-import { denseWeights, depthwiseWeights, linearWeights, toNchw, toNhwc } from './layout.ts';
+import { denseWeights, depthwiseWeights, elementOf, linearWeights, toNchw, toNhwc } from './layout.ts';
 
 type Convert = (values: HostArray, shape: readonly number[]) => ArrayLike<number>;
 
@@ -20,6 +23,7 @@ export class CaseBuilder {
   readonly hostResults = new Map<string, ArrayLike<number>>();
   /** Outputs that must be equal: indices, flags. */
   readonly exact = new Set<string>();
+  readonly #checkpoint = new Map<string, Float32Array>();
   readonly #case: OpsCase;
   readonly #inputs: ReadonlyMap<string, GoldenTensor>;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
@@ -109,6 +113,11 @@ export class CaseBuilder {
     return this.parameter(name, [this.shape(name).reduce((a, b) => a * b, 1)]);
   }
 
+  /** A parameter in its own shape. */
+  vectorRows(name: string): Tensor {
+    return this.parameter(name, this.shape(name));
+  }
+
   optional(name: string): Tensor | null {
     return this.has(name) ? this.vector(name) : null;
   }
@@ -128,22 +137,57 @@ export class CaseBuilder {
     return this.parameter(name, [1, shape[1], shape[0]], (values) => linearWeights(values, shape));
   }
 
-  /** Parameters `p:<name>` and running statistics `b:<name>` as a checkpoint whose names begin with `prefix`. */
-  checkpoint(prefix = ''): { source: ParameterSource; shapes: Map<string, readonly number[]> } {
-    const tensors = new Map<string, GoldenTensor>();
-    for (const name of this.inputNames) {
-      if (/^[pb]:/.test(name)) tensors.set(prefix + name.slice(2), this.golden(name));
+  /** A parameter worked out from several inputs. */
+  computed(key: string, shape: readonly number[], build: () => Float32Array): Tensor {
+    return this.graph.parameter({ key, shape, type: 'f32', sources: [], build });
+  }
+
+  /**
+   * Constructs a layer of ours whose entries are the case's parameters `p:<name>` and running statistics `b:<name>`, under
+   * `prefix`. Entries that the layer computes or counts are left out.
+   * @throws BackdropError E_VERIFY where the layer's entries are not the case's, by name or by shape
+   */
+  module<T>(make: (scope: Scope) => T, prefix = ''): T {
+    const given = new Map<string, GoldenTensor>();
+    for (const name of this.inputNames) if (/^[pb]:/.test(name)) given.set(prefix + name.slice(2), this.golden(name));
+    const table = new ParameterTable();
+    const made = make(new Scope(table));
+    const needed = [...table].filter(([name]) => !isComputed(name) && !name.endsWith('num_batches_tracked'));
+    const wrong = needed.filter(([name, { shape }]) => given.get(name)?.shape.join() !== shape.join()).map(([name]) => name);
+    const unused = [...given.keys()].filter((name) => !table.has(name));
+    if (wrong.length + unused.length > 0) {
+      const lists = [wrong, unused].map((names) => names.join(', ') || 'none');
+      throw new BackdropError('E_VERIFY', `our layer's entries differ: missing or of another shape ${lists[0]}; unknown ${lists[1]}`);
     }
+    for (const [name, tensor] of given) this.#checkpoint.set(name, tensor.values);
+    return made;
+  }
+
+  /** What feeds the layers that `module` made. */
+  get source(): ParameterSource {
     return {
-      shapes: new Map([...tensors].map(([name, { shape }]) => [name, shape])),
-      source: {
-        async readFloat32(name) {
-          const tensor = tensors.get(name);
-          if (!tensor) throw new BackdropError('E_CKPT_ARCH', `the case has no parameter ${name}`, { details: { tensor: name } });
-          return tensor.values;
-        },
+      readFloat32: async (name) => {
+        const values = this.#checkpoint.get(name);
+        if (!values) throw new BackdropError('E_CKPT_ARCH', `the case has no parameter ${name}`, { details: { tensor: name } });
+        return values;
       },
     };
+  }
+
+  /** A context in which the stages named in `stages` (by output) are tapped; `takeStages` then makes them outputs. */
+  context(stages: Readonly<Record<string, string>> = {}): Context {
+    const wanted = new Set(Object.entries(stages).flatMap(([output, stage]) => (this.wants(output) ? [stage] : [])));
+    return new Context(this.graph, (stage) => wanted.has(stage));
+  }
+
+  takeStages(stages: Readonly<Record<string, string>>): void {
+    for (const [output, stage] of Object.entries(stages)) {
+      if (!this.wants(output)) continue;
+      const tensor = this.graph.outputs.get(`stage/${stage}`);
+      if (!tensor) throw new BackdropError('E_VERIFY', `our layer has no stage ${stage}`);
+      this.graph.outputs.delete(`stage/${stage}`);
+      this.outputAs(output, tensor);
+    }
   }
 
   /** A result in PyTorch's own order of elements. */
@@ -157,6 +201,14 @@ export class CaseBuilder {
   outputImage(name: string, tensor: Tensor): void {
     const [n, h, w, c] = tensor.shape;
     this.output(name, tensor, (values) => toNchw(values, [n, c, h, w]));
+  }
+
+  /** As outputImage for maps; anything else keeps its order. Single planes of k * k columns are spread over their cells. */
+  outputAs(name: string, tensor: Tensor): void {
+    const wanted = this.outputShape(name);
+    const at = elementOf(wanted, tensor.shape);
+    if (!at) throw new BackdropError('E_VERIFY', `${name}: ours is [${tensor.shape.join(', ')}], the file's [${wanted.join(', ')}]`);
+    this.output(name, tensor, (values) => Float32Array.from(values, (_, i) => values[at(i)]));
   }
 
   outputIndices(name: string, tensor: Tensor): void {
@@ -174,5 +226,5 @@ export class CaseBuilder {
   }
 }
 
-/** Builds a case's graph; may also return the checkpoint that feeds its parameters. */
-export type CaseRecipe = (b: CaseBuilder) => void | { source: ParameterSource };
+/** Builds a case's graph. */
+export type CaseRecipe = (b: CaseBuilder) => void;

@@ -23,11 +23,12 @@ export function relativeL2(ours: ArrayLike<number>, reference: ArrayLike<number>
   let error = 0;
   let norm = 0;
   for (let i = 0; i < ours.length; i++) {
+    if (Number.isFinite(reference[i])) norm += reference[i] * reference[i];
+    if (ours[i] === reference[i]) continue;
     const difference = ours[i] - reference[i];
     error += difference * difference;
-    norm += reference[i] * reference[i];
   }
-  if (!Number.isFinite(error) || !Number.isFinite(norm)) return Number.POSITIVE_INFINITY;
+  if (!Number.isFinite(error)) return Number.POSITIVE_INFINITY;
   return Math.sqrt(norm > 0 ? error / norm : error);
 }
 

@@ -54,6 +54,8 @@ export interface ModelFile {
   readonly images: readonly string[] | 'photo';
   /** [images, 3, height, width] */
   readonly inputShape: readonly [number, number, number, number];
+  /** Classes where the metadata names them. */
+  readonly classes: number | null;
   readonly stages: readonly Stage[];
   /** Of outputs and stages, by tensor name. */
   readonly recorded: ReadonlyMap<string, RecordedError>;
@@ -173,6 +175,7 @@ function readModel(info: Json, source: TensorSource): ModelFile {
     overrides,
     images,
     inputShape: inputShapeOf(info, sizes, images),
+    classes: typeof info.num_classes === 'number' ? info.num_classes : null,
     stages,
     recorded,
   };

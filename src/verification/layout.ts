@@ -42,3 +42,30 @@ export function depthwiseWeights(values: ArrayLike<number>, [out, , kh, kw]: rea
 export function linearWeights(values: ArrayLike<number>, [out, inner]: readonly number[]): Float32Array {
   return transpose(values, [out, inner], [1, 0]);
 }
+
+/** Our index of the element at a position of PyTorch's tensor; null where the shapes do not belong together. */
+export function elementOf(theirs: readonly number[], ours: readonly number[]): ((position: number) => number) | null {
+  const same = (position: number) => position;
+  const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
+  if (size(theirs) !== size(ours)) return null;
+  if (theirs.length !== 4) return same;
+  const [n, c, h, w] = theirs;
+  const [images, height, width, channels] = ours.length === 4 ? ours : [0, 0, 0, 0];
+  if (images === n && height === h && width === w && channels === c) {
+    return (p) => {
+      const [x, y] = [p % w, Math.floor(p / w) % h];
+      const [channel, image] = [Math.floor(p / (w * h)) % c, Math.floor(p / (w * h * c))];
+      return ((image * h + y) * w + x) * c + channel;
+    };
+  }
+  // One plane of k x k cells a place, which we keep as k * k columns.
+  const k = Math.round(Math.sqrt(channels));
+  if (images === n && c === 1 && k * k === channels && height * k === h && width * k === w) {
+    return (p) => {
+      const [x, y, image] = [p % w, Math.floor(p / w) % h, Math.floor(p / (w * h))];
+      const place = (image * height + Math.floor(y / k)) * width + Math.floor(x / k);
+      return place * channels + (y % k) * k + (x % k);
+    };
+  }
+  return c === 1 ? same : null;
+}

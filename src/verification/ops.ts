@@ -6,12 +6,21 @@ import { ParameterStore } from '../graph/parameters.ts';
 import { Program } from '../graph/program.ts';
 import { CaseBuilder, type CaseRecipe, Later } from './case.ts';
 import { denseCases } from './cases/dense.ts';
+import { indexCases } from './cases/index.ts';
+import { normaliseCases } from './cases/normalise.ts';
 import { pointwiseCases } from './cases/pointwise.ts';
+import { poolCases } from './cases/pool.ts';
 import { compareOperation } from './compare.ts';
 import { type GoldenTensor, type OpsCase, type OpsFile, readTensor } from './golden.ts';
 import { type CaseReport, caseReport, type TensorReport } from './report.ts';
 
-const recipes: Record<string, CaseRecipe> = { ...denseCases, ...pointwiseCases };
+const recipes: Record<string, CaseRecipe> = {
+  ...denseCases,
+  ...indexCases,
+  ...normaliseCases,
+  ...pointwiseCases,
+  ...poolCases,
+};
 
 /** Operations that belong to parts of Backdrop which are not built yet, and which those are. */
 const LATER: Record<string, string> = {
@@ -58,8 +67,8 @@ async function runCase({ source }: OpsFile, golden: OpsCase, recipe: CaseRecipe,
   const references = new Map<string, GoldenTensor>();
   for (const name of golden.outputs) references.set(name, await readTensor(source, `${golden.name}/out/${name}`));
   const builder = new CaseBuilder(golden, inputs, new Map([...references].map(([name, { shape }]) => [name, shape])));
-  const made = recipe(builder);
-  const results = await compute(builder, made ?? null, context);
+  recipe(builder);
+  const results = await compute(builder, context);
   return [...references].map(([name, { values }]) => {
     const ours = results.get(name);
     if (!ours) throw new BackdropError('E_VERIFY', `nothing computes the output ${name}`);
@@ -68,14 +77,12 @@ async function runCase({ source }: OpsFile, golden: OpsCase, recipe: CaseRecipe,
 }
 
 async function compute(
-  { graph, feeds, conversions, hostResults }: CaseBuilder,
-  checkpoint: { source: { readFloat32(name: string): Promise<Float32Array> } } | null,
+  { graph, feeds, conversions, hostResults, source }: CaseBuilder,
   { gpu, kernels, variants = {} }: OpsContext,
 ): Promise<Map<string, ArrayLike<number>>> {
   const results = new Map(hostResults);
   if (graph.outputs.size === 0) return results;
-  const none = { readFloat32: (name: string) => Promise.reject(new BackdropError('E_CKPT_ARCH', `the case has no parameter ${name}`)) };
-  const parameters = new ParameterStore(gpu, checkpoint?.source ?? none);
+  const parameters = new ParameterStore(gpu, source);
   let program: Program | null = null;
   try {
     program = await Program.build(gpu, kernels, graph, parameters, { variants });

@@ -1,7 +1,8 @@
 /** Verification of a golden file on a device: what it holds is built, run and compared with PyTorch's values. */
 import type { TensorSource } from '../checkpoints/tensors.ts';
 import { readGolden } from './golden.ts';
-import { type OpsContext, verifyCase } from './ops.ts';
+import { type ModelContext, verifyModel } from './models.ts';
+import { verifyCase } from './ops.ts';
 import type { CaseReport, FileReport } from './report.ts';
 
 export interface VerifyOptions {
@@ -22,7 +23,7 @@ export function caseNames(source: TensorSource): string[] {
  * @param name the file's name, for the report
  * @throws BackdropError E_VERIFY for a file of another kind, the reader's errors, and the device's own failures
  */
-export async function verify(source: TensorSource, name: string, context: OpsContext, options: VerifyOptions = {}): Promise<FileReport> {
+export async function verify(source: TensorSource, name: string, context: ModelContext, options: VerifyOptions = {}): Promise<FileReport> {
   const file = readGolden(source);
   const { select = () => true, onProgress, signal } = options;
   const cases: CaseReport[] = [];
@@ -34,6 +35,10 @@ export async function verify(source: TensorSource, name: string, context: OpsCon
       cases.push(await verifyCase(file, golden, context));
     }
     return { file: name, kind: 'operations', cases };
+  }
+  if (select(file.model)) {
+    onProgress?.({ done: 0, total: 1, name: file.model });
+    cases.push(...(await verifyModel(file, context, signal)));
   }
   return { file: name, kind: file.kind, model: file.model, cases };
 }

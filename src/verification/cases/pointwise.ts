@@ -11,6 +11,7 @@ import {
   refineBox,
   relu,
   rows,
+  scale,
   sigmoid,
   silu,
   tanh,
@@ -27,7 +28,8 @@ const table: Record<string, (x: Tensor) => Tensor> = {
   log: (x) => pointwise(rows.log, [x]),
   sqrt: (x) => pointwise(rows.sqrt, [x]),
   rsqrt: (x) => pointwise(rows.inverseSqrt, [x]),
-  abs: (x) => pointwise(rows.abs, [x]),
+  // The inputs are positive; PyTorch's side took |x - 1| to see both branches.
+  abs: (x) => pointwise(rows.abs, [scale(x, 1, -1)]),
 };
 
 export const pointwiseCases: Record<string, CaseRecipe> = {

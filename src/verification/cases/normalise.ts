@@ -1,0 +1,84 @@
+/** Golden cases of normalisations and reductions. */
+import type { Tensor } from '../../graph/graph.ts';
+import { layerNorm, logSoftmax, softmax } from '../../ops/norm.ts';
+import { add, mul, mulAdd } from '../../ops/pointwise.ts';
+import { type Reduction, reduceAll, reduceColumns } from '../../ops/reduce.ts';
+import type { CaseBuilder, CaseRecipe } from '../case.ts';
+import { transpose } from '../layout.ts';
+
+/** Our softmax runs along the last dimension: another one is brought there on the host, and back. */
+const alongLast =
+  (f: (x: Tensor) => Tensor): CaseRecipe =>
+  (b) => {
+    const { shape, values } = b.golden('x');
+    const dim = b.attr('dim', -1);
+    const at = dim < 0 ? dim + shape.length : dim;
+    const order = [...shape.keys()].filter((d) => d !== at).concat(at);
+    const moved = order.map((d) => shape[d]);
+    const x = b.feed('x', [values.length / shape[at], shape[at]], transpose(values, shape, order));
+    const back = shape.map((_, d) => order.indexOf(d));
+    b.output('out', f(x), (result) => transpose(result, moved, back));
+  };
+
+const REDUCTIONS: Record<string, Reduction> = { sum: 'sum', mean: 'mean', var: 'var', max: 'max', min: 'min', l2: 'l2' };
+
+/** A reduction named by its output; the output's shape tells over what. */
+function reduce(b: CaseBuilder, name: string): void {
+  const { shape, values } = b.golden('x');
+  const wanted = b.outputShape(name);
+  const square = name === 'sumsq';
+  const kind = square ? 'sum' : REDUCTIONS[name];
+  if (!kind) b.later(`no reduction ${name}`);
+  if (wanted.length === 0) {
+    const x = b.feed(`x of ${name}`, shape, values);
+    b.output(name, reduceAll(square ? mul(x, x) : x, kind));
+    return;
+  }
+  // Dimensions that the result keeps, the first that fit; the others go last and are reduced together.
+  const kept: number[] = [];
+  for (const n of wanted) {
+    const d = shape.findIndex((size, i) => size === n && i > (kept.at(-1) ?? -1));
+    if (d < 0) b.later(`no reduction of [${shape.join(', ')}] to [${wanted.join(', ')}]`);
+    kept.push(d);
+  }
+  const order = [...kept, ...[...shape.keys()].filter((d) => !kept.includes(d))];
+  const rows = wanted.reduce((x, y) => x * y, 1);
+  const x = b.feed(`x of ${name}`, [rows, values.length / rows], transpose(values, shape, order));
+  b.output(name, reduceColumns(square ? mul(x, x) : x, kind));
+}
+
+function reduceEach(b: CaseBuilder): void {
+  for (const name of b.outputNames) reduce(b, name);
+}
+
+export const normaliseCases: Record<string, CaseRecipe> = {
+  softmax: alongLast(softmax),
+  log_softmax: alongLast(logSoftmax),
+
+  softmax_masked(b) {
+    const { shape, values } = b.golden('m');
+    const mask = b.feed(
+      'm',
+      [1, ...shape].slice(-3),
+      values.map((m) => (m ? -1e9 : 0)),
+    );
+    b.output('out', softmax(add(b.input('x'), mask)));
+  },
+
+  layer_norm(b) {
+    b.output('out', layerNorm(b.input('x'), b.vector('w'), b.vector('b'), b.attr('eps', 1e-5)));
+  },
+
+  /** With running statistics a batch norm is one multiplication and one addition, worked out in float64 as models do. */
+  batch_norm_eval(b) {
+    const [w, bias, mean, variance] = ['w', 'b', 'rm', 'rv'].map((name) => b.golden(name).values);
+    const eps = b.attr('eps', 1e-5);
+    const factor = Float64Array.from(w, (value, i) => value / Math.sqrt(variance[i] + eps));
+    const scale = b.computed('scale', [w.length], () => Float32Array.from(factor));
+    const shift = b.computed('shift', [w.length], () => Float32Array.from(bias, (value, i) => value - mean[i] * factor[i]));
+    b.outputImage('out', mulAdd(b.image('x'), scale, shift));
+  },
+
+  reduce: reduceEach,
+  reduce_all: reduceEach,
+};
