@@ -233,7 +233,7 @@ export class Graph {
     }
   }
 
-  add<A>(operation: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor[] {
+  add<A>(operation: Operation<A>, inputs: readonly Tensor[], attributes: NoInfer<A>): Tensor[] {
     const scope = [...this.#scope, operation.name].join('.');
     const outputs = operation.infer(inputs, attributes).map(({ shape, type = 'f32' }, i) => {
       const label = i === 0 ? scope : `${scope}#${i}`;

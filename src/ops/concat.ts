@@ -34,10 +34,10 @@ export const concatOperation: Operation<ConcatAttributes> = {
 
 /** Joins tensors along their last dimension: [..., sum of columns]. @throws BackdropError E_SHAPE */
 export function concatColumns(inputs: readonly Tensor[]): Tensor {
-  return inputs[0].graph.add<ConcatAttributes>(concatOperation, inputs, { axis: 'columns' })[0];
+  return inputs[0].graph.add(concatOperation, inputs, { axis: 'columns' })[0];
 }
 
 /** Joins [batch, rows, columns] tensors (maps count as rows) along the rows: [batch, sum of rows, columns]. @throws BackdropError E_SHAPE */
 export function concatRows(inputs: readonly Tensor[]): Tensor {
-  return inputs[0].graph.add<ConcatAttributes>(concatOperation, inputs, { axis: 'rows' })[0];
+  return inputs[0].graph.add(concatOperation, inputs, { axis: 'rows' })[0];
 }
