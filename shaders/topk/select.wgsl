@@ -67,17 +67,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     let known = digits;
     let need = wanted;
     // Shifting by 32 is no shift: the first pass knows no digit.
-    let mask = select(0xffffffffu << (shift + 8u & 31u), 0u, pass_index == 0u);
+    let mask = select(0xffffffffu << ((shift + 8u) & 31u), 0u, pass_index == 0u);
     for (var s = local; s < params.count; s += THREADS) {
       let key = order_of(score_bits(image, s));
-      if ((key & mask) == known) { atomicAdd(&histogram[key >> shift & 255u], 1u); }
+      if ((key & mask) == known) { atomicAdd(&histogram[(key >> shift) & 255u], 1u); }
     }
     workgroupBarrier();
     var above = 0u;
     for (var d = local + 1u; d < 256u; d++) { above += atomicLoad(&histogram[d]); }
     // True of exactly one thread: that of the digit at which the count from above reaches what is needed.
     if ((above < need) & (above + atomicLoad(&histogram[local]) >= need)) {
-      digits = known | local << shift;
+      digits = known | (local << shift);
       wanted = need - above;
     }
     workgroupBarrier();
