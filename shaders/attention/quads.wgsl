@@ -48,10 +48,14 @@ struct Params {
   mask_head: u32, // from one head to the next; 0 where all heads share it
   mask_batch: u32,
   window: u32, // side of a window; this and the rest only for windows
+  padding_offset: u32, // in scalars
+  padding_pitch: u32,
+  padding_batch: u32,
   shift: u32,
   map_height: u32,
   map_width: u32,
-  windows_x: u32, // windows side by side
+  windows_x: u32, // windows side by side, and below each other
+  windows_y: u32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<vec4f>;
@@ -101,17 +105,10 @@ fn row_of_value(key: Token) -> u32 {
   return params.v_offset + key.image * params.v_batch + key.row * params.v_pitch;
 }
 
-// Scores of the keys start + (lane ^ j), j = 0 .. 3, scaled and with their bias.
-fn finish(s: vec4f, sequence: u32, head: u32, query: Token, start: u32, lane: u32) -> vec4f {
-  let index = vec4u(start) + (vec4u(lane) ^ vec4u(0u, 1u, 2u, 3u));
-  let last = params.keys - 1u;
-  let extra = vec4f(
-    bias(head, query, locate(sequence, min(index.x, last))),
-    bias(head, query, locate(sequence, min(index.y, last))),
-    bias(head, query, locate(sequence, min(index.z, last))),
-    bias(head, query, locate(sequence, min(index.w, last))),
-  );
-  return select(vec4f(NEVER), fma(s, vec4f(params.scale), extra), index < vec4u(params.keys));
+// Four scores, scaled and with their bias; keys past the last one get none.
+fn finish(s: vec4f, head: u32, query: Token, key0: Token, key1: Token, key2: Token, key3: Token, real: vec4<bool>) -> vec4f {
+  let extra = vec4f(bias(head, query, key0), bias(head, query, key1), bias(head, query, key2), bias(head, query, key3));
+  return select(vec4f(NEVER), fma(s, vec4f(params.scale), extra), real);
 }
 
 fn highest(a: vec4f) -> f32 {
@@ -171,12 +168,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var y3_6 = vec4f();
   var y3_7 = vec4f();
   for (var start = 0u; start < params.keys; start += 8u) {
-    let key0 = locate(sequence, min(start + 0u + lane, last_key));
-    let key1 = locate(sequence, min(start + 4u + lane, last_key));
-    let k0 = row_of_key(key0) + column;
-    let k1 = row_of_key(key1) + column;
-    let v0 = row_of_value(key0) + chunk;
-    let v1 = row_of_value(key1) + chunk;
+    let key0_0 = locate(sequence, min(start + 0u + lane, last_key));
+    let key1_0 = locate(sequence, min(start + 4u + lane, last_key));
+    let k0 = row_of_key(key0_0) + column;
+    let k1 = row_of_key(key1_0) + column;
+    let v0 = row_of_value(key0_0) + chunk;
+    let v1 = row_of_value(key1_0) + chunk;
     // s{query}_{four}: scores of four keys
     var s0_0 = vec4f();
     var s0_1 = vec4f();
@@ -202,14 +199,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       s3_0 = scores_add(a3, b0, s3_0);
       s3_1 = scores_add(a3, b1, s3_1);
     }
-    s0_0 = finish(s0_0, sequence, head, query0, start + 0u, lane);
-    s0_1 = finish(s0_1, sequence, head, query0, start + 4u, lane);
-    s1_0 = finish(s1_0, sequence, head, query1, start + 0u, lane);
-    s1_1 = finish(s1_1, sequence, head, query1, start + 4u, lane);
-    s2_0 = finish(s2_0, sequence, head, query2, start + 0u, lane);
-    s2_1 = finish(s2_1, sequence, head, query2, start + 4u, lane);
-    s3_0 = finish(s3_0, sequence, head, query3, start + 0u, lane);
-    s3_1 = finish(s3_1, sequence, head, query3, start + 4u, lane);
+    let key0_1 = locate(sequence, min(start + 0u + (lane ^ 1u), last_key));
+    let key0_2 = locate(sequence, min(start + 0u + (lane ^ 2u), last_key));
+    let key0_3 = locate(sequence, min(start + 0u + (lane ^ 3u), last_key));
+    let key1_1 = locate(sequence, min(start + 4u + (lane ^ 1u), last_key));
+    let key1_2 = locate(sequence, min(start + 4u + (lane ^ 2u), last_key));
+    let key1_3 = locate(sequence, min(start + 4u + (lane ^ 3u), last_key));
+    let real0 = vec4u(start + 0u) + (vec4u(lane) ^ vec4u(0u, 1u, 2u, 3u)) < vec4u(params.keys);
+    let real1 = vec4u(start + 4u) + (vec4u(lane) ^ vec4u(0u, 1u, 2u, 3u)) < vec4u(params.keys);
+    s0_0 = finish(s0_0, head, query0, key0_0, key0_1, key0_2, key0_3, real0);
+    s0_1 = finish(s0_1, head, query0, key1_0, key1_1, key1_2, key1_3, real1);
+    s1_0 = finish(s1_0, head, query1, key0_0, key0_1, key0_2, key0_3, real0);
+    s1_1 = finish(s1_1, head, query1, key1_0, key1_1, key1_2, key1_3, real1);
+    s2_0 = finish(s2_0, head, query2, key0_0, key0_1, key0_2, key0_3, real0);
+    s2_1 = finish(s2_1, head, query2, key1_0, key1_1, key1_2, key1_3, real1);
+    s3_0 = finish(s3_0, head, query3, key0_0, key0_1, key0_2, key0_3, real0);
+    s3_1 = finish(s3_1, head, query3, key1_0, key1_1, key1_2, key1_3, real1);
     let high = max(largest, vec4f(highest(max(s0_0, s0_1)), highest(max(s1_0, s1_1)), highest(max(s2_0, s2_1)), highest(max(s3_0, s3_1))));
     let shrink = exp(largest - high);
     largest = high;

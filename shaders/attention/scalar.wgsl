@@ -38,10 +38,14 @@ struct Params {
   mask_head: u32, // from one head to the next; 0 where all heads share it
   mask_batch: u32,
   window: u32, // side of a window; this and the rest only for windows
+  padding_offset: u32, // in scalars
+  padding_pitch: u32,
+  padding_batch: u32,
   shift: u32,
   map_height: u32,
   map_width: u32,
-  windows_x: u32, // windows side by side
+  windows_x: u32, // windows side by side, and below each other
+  windows_y: u32,
 }
 
 @group(0) @binding(0) var<storage, read> q: array<f32>;

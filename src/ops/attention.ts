@@ -1,6 +1,6 @@
 /** Scaled dot-product attention over several heads; the kernels also serve window attention, which cuts its sequences out of maps. */
 
-import registers from '../../shaders/attention/registers.wgsl';
+import quads from '../../shaders/attention/quads.wgsl';
 import scalar from '../../shaders/attention/scalar.wgsl';
 import workgroup from '../../shaders/attention/workgroup.wgsl';
 import { type Dispatch, type Operation, shapeError, show, type Target, type Tensor } from '../graph/graph.ts';
@@ -36,24 +36,30 @@ export interface AttentionLaunch {
   keys: number;
   mask?: { tensor: Tensor; offset: number; pitch: number; head: number; batch: number };
   padding?: Tensor;
-  windows?: { window: number; shift: number; map_height: number; map_width: number; windows_x: number };
+  windows?: Record<'window' | 'shift' | 'map_height' | 'map_width' | 'windows_x' | 'windows_y', number>;
   hooks: { locate?: string; bias?: string };
   library?: string;
 }
 
-/** Queries a workgroup takes, in each kernel. */
-const QUERIES = { registers: 128, workgroup: 16, scalar: 32 };
+type Variant = 'quads' | 'workgroup' | 'scalar';
+
 /** Widest head of the workgroup kernel, in vec4f. */
 const WIDEST = 16;
 
-export function launchAttention(a: AttentionLaunch, target: Target): Dispatch {
-  const { q, k, v, y, heads, mask } = a;
+function variantFor({ q, k, v, y, heads }: AttentionLaunch, target: Target): Variant {
   const head = q.columns / heads;
-  const vectors = head % 4 === 0 && [q, k, v, y].every(inVectors);
-  const forced = target.variants.attention;
-  const preferred = target.software || head / 4 > WIDEST ? 'registers' : 'workgroup';
-  const variant = !vectors || forced === 'scalar' ? 'scalar' : forced === 'workgroup' || forced === 'registers' ? forced : preferred;
+  const forced = target.variants.attention as Variant | undefined;
+  if (head % 4 !== 0 || ![q, k, v, y].every(inVectors)) return 'scalar';
+  if (forced) return forced;
+  if (target.subgroups && (target.software || head > 4 * WIDEST)) return 'quads';
+  return head <= 4 * WIDEST ? 'workgroup' : 'scalar';
+}
+
+export function launchAttention(a: AttentionLaunch, target: Target): Dispatch {
+  const { q, k, v, y, heads, mask, sequences } = a;
+  const variant = variantFor(a, target);
   const unit = variant === 'scalar' ? 1 : 4;
+  const width = q.columns / heads / unit;
   const common = {
     bind: { q, k, v, y, ...(mask && { mask: mask.tensor }), ...(a.padding && { padding: a.padding }) },
     params: {
@@ -69,23 +75,24 @@ export function launchAttention(a: AttentionLaunch, target: Target): Dispatch {
       mask_pitch: mask?.pitch ?? 0,
       mask_head: mask?.head ?? 0,
       mask_batch: mask?.batch ?? 0,
-      ...(a.windows ?? { window: 0, shift: 0, map_height: 0, map_width: 0, windows_x: 0 }),
+      ...layoutParams('padding', a.padding ?? q, 1),
+      ...(a.windows ?? { window: 0, shift: 0, map_height: 0, map_width: 0, windows_x: 0, windows_y: 0 }),
     },
     hooks: a.hooks,
     ...(a.library && { library: a.library }),
-    flops: 4 * a.sequences * a.queries * a.keys * q.columns,
+    flops: 4 * sequences * a.queries * a.keys * q.columns,
   };
-  const blocks = Math.ceil(a.queries / QUERIES[variant]);
-  if (variant === 'scalar') return launch(scalar, { ...common, consts: { HEAD: head }, grid: [blocks, heads, a.sequences] });
-  const wide = head / 4;
+  const blocks = (queries: number) => Math.ceil(a.queries / queries);
+  if (variant === 'scalar') return launch(scalar, { ...common, consts: { HEAD: width }, grid: [blocks(32), heads, sequences] });
   if (variant === 'workgroup') {
-    let columns = 1;
-    while (columns < wide) columns *= 2;
-    return launch(workgroup, { ...common, consts: { HEAD4: wide, COLUMNS: columns }, grid: [blocks, heads, a.sequences] });
+    const consts = { HEAD4: width, COLUMNS: 2 ** Math.ceil(Math.log2(width)) };
+    return launch(workgroup, { ...common, consts, grid: [blocks(16), heads, sequences] });
   }
-  const chunks = Math.ceil(wide / 8);
-  const consts = { HEAD4: wide, CHUNK: Math.ceil(wide / chunks) };
-  return launch(registers, { ...common, consts, grid: [blocks, heads * chunks, a.sequences] });
+  const chunks = Math.ceil(width / 8);
+  const consts = { HEAD4: width, CHUNK: Math.ceil(width / chunks) };
+  // The size that leaves fewest threads idle, the larger of equals.
+  const [THREADS] = [32, 16, 8].sort((s, t) => blocks(4 * s) * s - blocks(4 * t) * t || t - s);
+  return launch(quads, { ...common, constants: { THREADS }, consts, grid: [blocks(4 * THREADS), heads * chunks, sequences] });
 }
 
 export const attentionOperation: Operation<AttentionAttributes> = {

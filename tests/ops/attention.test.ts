@@ -46,7 +46,7 @@ async function run(
   return runOp('attention', mask ? [...inputs, mask] : inputs, { heads: s.heads, ...attributes }, options);
 }
 
-const variants = ['registers', 'workgroup', 'scalar'] as const;
+const variants = ['quads', 'workgroup', 'scalar'] as const;
 const cases: [string, AttentionSizes][] = [
   ['a decoder layer in small', { batch: 2, queries: 37, keys: 37, heads: 4, d: 32 }],
   ['more queries than a workgroup takes, other keys', { batch: 1, queries: 133, keys: 70, heads: 2, d: 8 }],
