@@ -190,26 +190,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     }
   }
 
+  // A loop, and one of unknown length, so that a long epilogue is compiled once and not 8 times.
+  let count = min(8u, max(params.rows_per_image, row) - row);
   if (column < n4) {
     let b0 = bias[n0];
-    store(s0_0 + b0, image, row + 0u, n0);
-    store(s1_0 + b0, image, row + 1u, n0);
-    store(s2_0 + b0, image, row + 2u, n0);
-    store(s3_0 + b0, image, row + 3u, n0);
-    store(s4_0 + b0, image, row + 4u, n0);
-    store(s5_0 + b0, image, row + 5u, n0);
-    store(s6_0 + b0, image, row + 6u, n0);
-    store(s7_0 + b0, image, row + 7u, n0);
+    var tile0 = array<Value, 8>(s0_0, s1_0, s2_0, s3_0, s4_0, s5_0, s6_0, s7_0);
+    for (var i = 0u; i < count; i++) {
+      store(tile0[i] + b0, image, row + i, n0);
+    }
   }
   if (column + COLUMN_LANES < n4) {
     let b1 = bias[n1];
-    store(s0_1 + b1, image, row + 0u, n1);
-    store(s1_1 + b1, image, row + 1u, n1);
-    store(s2_1 + b1, image, row + 2u, n1);
-    store(s3_1 + b1, image, row + 3u, n1);
-    store(s4_1 + b1, image, row + 4u, n1);
-    store(s5_1 + b1, image, row + 5u, n1);
-    store(s6_1 + b1, image, row + 6u, n1);
-    store(s7_1 + b1, image, row + 7u, n1);
+    var tile1 = array<Value, 8>(s0_1, s1_1, s2_1, s3_1, s4_1, s5_1, s6_1, s7_1);
+    for (var i = 0u; i < count; i++) {
+      store(tile1[i] + b1, image, row + i, n1);
+    }
   }
 }

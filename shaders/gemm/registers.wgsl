@@ -219,26 +219,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     }
   }
 
+  // A loop, and one of unknown length, so that a long epilogue is compiled once and not 8 times.
+  let count = min(8u, max(params.rows_per_image, row) - row);
   if (column < n4) {
     let b0 = bias[n0];
-    store(t0_0 + b0, image, row + 0u, n0);
-    store(t1_0 + b0, image, row + 1u, n0);
-    store(t2_0 + b0, image, row + 2u, n0);
-    store(t3_0 + b0, image, row + 3u, n0);
-    store(t4_0 + b0, image, row + 4u, n0);
-    store(t5_0 + b0, image, row + 5u, n0);
-    store(t6_0 + b0, image, row + 6u, n0);
-    store(t7_0 + b0, image, row + 7u, n0);
+    var tile0 = array<Value, 8>(t0_0, t1_0, t2_0, t3_0, t4_0, t5_0, t6_0, t7_0);
+    for (var i = 0u; i < count; i++) {
+      store(tile0[i] + b0, image, row + i, n0);
+    }
   }
   if (column + COLUMN_LANES < n4) {
     let b1 = bias[n1];
-    store(t0_1 + b1, image, row + 0u, n1);
-    store(t1_1 + b1, image, row + 1u, n1);
-    store(t2_1 + b1, image, row + 2u, n1);
-    store(t3_1 + b1, image, row + 3u, n1);
-    store(t4_1 + b1, image, row + 4u, n1);
-    store(t5_1 + b1, image, row + 5u, n1);
-    store(t6_1 + b1, image, row + 6u, n1);
-    store(t7_1 + b1, image, row + 7u, n1);
+    var tile1 = array<Value, 8>(t0_1, t1_1, t2_1, t3_1, t4_1, t5_1, t6_1, t7_1);
+    for (var i = 0u; i < count; i++) {
+      store(tile1[i] + b1, image, row + i, n1);
+    }
   }
 }

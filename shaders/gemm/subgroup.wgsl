@@ -247,23 +247,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     }
   }
 
+  // A loop, and one of unknown length, so that a long epilogue is compiled once and not 16 times.
+  let count = min(16u, (params.rows_per_image + 3u) & ~3u);
   if (column < n4) {
     let b0 = bias[n0];
-    store(t0 + b0, image, row + 0u + (lane ^ 0u), n0);
-    store(t1 + b0, image, row + 0u + (lane ^ 1u), n0);
-    store(t2 + b0, image, row + 0u + (lane ^ 2u), n0);
-    store(t3 + b0, image, row + 0u + (lane ^ 3u), n0);
-    store(t4 + b0, image, row + 4u + (lane ^ 0u), n0);
-    store(t5 + b0, image, row + 4u + (lane ^ 1u), n0);
-    store(t6 + b0, image, row + 4u + (lane ^ 2u), n0);
-    store(t7 + b0, image, row + 4u + (lane ^ 3u), n0);
-    store(t8 + b0, image, row + 8u + (lane ^ 0u), n0);
-    store(t9 + b0, image, row + 8u + (lane ^ 1u), n0);
-    store(t10 + b0, image, row + 8u + (lane ^ 2u), n0);
-    store(t11 + b0, image, row + 8u + (lane ^ 3u), n0);
-    store(t12 + b0, image, row + 12u + (lane ^ 0u), n0);
-    store(t13 + b0, image, row + 12u + (lane ^ 1u), n0);
-    store(t14 + b0, image, row + 12u + (lane ^ 2u), n0);
-    store(t15 + b0, image, row + 12u + (lane ^ 3u), n0);
+    var tile0 = array<Value, 16>(t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t12, t13, t14, t15);
+    for (var i = 0u; i < count; i++) {
+      store(tile0[i] + b0, image, row + (i ^ lane), n0);
+    }
   }
 }
