@@ -32,6 +32,24 @@ const logit: Arithmetic = (m, [x], [eps]) => {
   return m.log(m.div(m.max(inside, e), m.max(m.sub(one, inside), e)));
 };
 
+/** log(1 + exp(-|x|)), as 2 atanh(e / (2 + e)) where e = exp(-|x|) is small. */
+const logOnePlusExp: Arithmetic = (m, [x]) => {
+  const e = m.exp(m.neg(m.abs(x)));
+  const z = m.div(e, m.add(e, m.constant(2)));
+  const s = m.mul(z, z);
+  const series = m.mul(m.mul(m.constant(2), z), m.add(m.constant(1), m.mul(s, m.add(m.constant(1 / 3), m.mul(s, m.constant(1 / 5))))));
+  return m.select(m.less(e, m.constant(0.125)), series, m.log(m.add(m.constant(1), e)));
+};
+
+/** max(x, 0) - x y + log(1 + exp(-|x|)): in this order the large terms cancel before the small one is added. */
+const crossEntropyWithLogits: Arithmetic = (m, [x, y]) => m.add(m.sub(m.max(x, m.constant(0)), m.mul(x, y)), logOnePlusExp(m, [x], []));
+
+/** x^exponent for x from 0; small whole exponents as products, which are exact to a rounding. */
+function power<T, B>(m: Algebra<T, B>, x: T, exponent: number): T {
+  if (!Number.isInteger(exponent) || exponent < 1 || exponent > 4) return m.pow(x, m.constant(exponent));
+  return Array.from({ length: exponent - 1 }).reduce<T>((product) => m.mul(product, x), x);
+}
+
 export const rows = {
   identity: row('identity', 1, (_m, [x]) => x),
   relu: row('relu', 1, (m, [x]) => m.max(x, m.constant(0))),
@@ -46,14 +64,8 @@ export const rows = {
   hardSigmoid: row('hardSigmoid', 1, (m, [x]) =>
     m.min(m.max(m.add(m.div(x, m.constant(6)), m.constant(0.5)), m.constant(0)), m.constant(1)),
   ),
-  /** log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)); the logarithm as 2 atanh(e / (2 + e)) where e is small. */
-  softplus: row('softplus', 1, (m, [x]) => {
-    const e = m.exp(m.neg(m.abs(x)));
-    const z = m.div(e, m.add(e, m.constant(2)));
-    const s = m.mul(z, z);
-    const series = m.mul(m.mul(m.constant(2), z), m.add(m.constant(1), m.mul(s, m.add(m.constant(1 / 3), m.mul(s, m.constant(1 / 5))))));
-    return m.add(m.max(x, m.constant(0)), m.select(m.less(e, m.constant(0.125)), series, m.log(m.add(m.constant(1), e))));
-  }),
+  /** log(1 + exp(x)) */
+  softplus: row('softplus', 1, (m, [x]) => m.add(m.max(x, m.constant(0)), logOnePlusExp(m, [x], []))),
   tanh: row('tanh', 1, (m, [x]) => m.tanh(x)),
   exp: row('exp', 1, (m, [x]) => m.exp(x)),
   log: row('log', 1, (m, [x]) => m.log(x)),
@@ -70,6 +82,39 @@ export const rows = {
   div: row('div', 2, (m, [a, b]) => m.div(a, b)),
   max: row('max', 2, (m, [a, b]) => m.max(a, b)),
   min: row('min', 2, (m, [a, b]) => m.min(a, b)),
+  /** Length that [aLow, aHigh] and [bLow, bHigh] share. */
+  overlap: row('overlap', 4, (m, [aLow, aHigh, bLow, bHigh]) => m.max(m.sub(m.min(aHigh, bHigh), m.max(aLow, bLow)), m.constant(0))),
+  /** Length of the smallest interval around both. */
+  hull: row('hull', 4, (m, [aLow, aHigh, bLow, bHigh]) => m.max(m.sub(m.max(aHigh, bHigh), m.min(aLow, bLow)), m.constant(0))),
+  /** |a - b| */
+  distance: row('distance', 2, (m, [a, b]) => m.abs(m.sub(a, b))),
+  /** Binary cross-entropy of the logit x with the target y in 0..1. */
+  bceWithLogits: row('bceWithLogits', 2, crossEntropyWithLogits),
+  /** Focal loss (arXiv 1708.02002): a_t (1 - p_t)^gamma times the cross-entropy. Constants alpha, gamma. */
+  sigmoidFocal: row('sigmoidFocal', 2, (m, [x, y], [alpha, gamma]) => {
+    const one = m.constant(1);
+    const [p, q] = [logistic(m, [x], []), logistic(m, [m.neg(x)], [])];
+    const wrong = m.add(m.mul(q, y), m.mul(p, m.sub(one, y)));
+    const weight = m.add(m.mul(m.constant(alpha), y), m.mul(m.constant(1 - alpha), m.sub(one, y)));
+    return m.mul(m.mul(weight, power(m, wrong, gamma)), crossEntropyWithLogits(m, [x, y], []));
+  }),
+  /**
+   * Varifocal loss (arXiv 2008.13367) of the logit x, the target score y (the IoU at the matched class, else 0) and the one-hot
+   * label o: (alpha p^gamma (1 - o) + y) times the cross-entropy. Constants alpha, gamma.
+   */
+  varifocal: row('varifocal', 3, (m, [x, y, o], [alpha, gamma]) => {
+    const p = power(m, logistic(m, [x], []), gamma);
+    const weight = m.add(m.mul(m.mul(m.constant(alpha), p), m.sub(m.constant(1), o)), y);
+    return m.mul(weight, crossEntropyWithLogits(m, [x, y], []));
+  }),
+  /** The matcher's focal cost of giving a query with logit x a target of that class. Constants alpha, gamma. */
+  focalCost: row('focalCost', 1, (m, [x], [alpha, gamma]) => {
+    const tiny = m.constant(1e-8);
+    const [p, q] = [logistic(m, [x], []), logistic(m, [m.neg(x)], [])];
+    const positive = m.mul(m.mul(m.constant(alpha), power(m, q, gamma)), m.neg(m.log(m.add(p, tiny))));
+    const negative = m.mul(m.mul(m.constant(1 - alpha), power(m, p, gamma)), m.neg(m.log(m.add(q, tiny))));
+    return m.sub(positive, negative);
+  }),
   /** sigmoid(delta + inverse_sigmoid(reference)): RT-DETR's box refinement. */
   refineBox: row('refineBox', 2, (m, [delta, reference]) => logistic(m, [m.add(delta, logit(m, [reference], [1e-5]))], [])),
   /** a * b + c */
@@ -81,14 +126,14 @@ export const rows = {
 /** Broadcast of [images, rows, columns]; ranks may differ as long as the last dimensions agree or are 1. */
 function broadcast(name: string, inputs: readonly Tensor[]): readonly number[] {
   const largest = inputs.reduce((best, t) => (t.size > best.size ? t : best));
-  const main = split(largest.shape);
+  const main = split(largest.shape).map((_, i) => Math.max(...inputs.map((t) => split(t.shape)[i])));
   for (const tensor of inputs) {
-    const own = split(tensor.shape);
-    if (own.some((n, i) => n !== main[i] && n !== 1)) {
-      throw shapeError(name, `${inputs.map((t) => show(t.shape)).join(' and ')} do not broadcast to ${show(largest.shape)}`);
+    if (split(tensor.shape).some((n, i) => n !== main[i] && n !== 1)) {
+      throw shapeError(name, `${inputs.map((t) => show(t.shape)).join(' and ')} do not broadcast to ${show(main)}`);
     }
   }
-  return largest.shape;
+  // No operand may have the full shape: a column against a row makes a table.
+  return main.reduce((a, b) => a * b, 1) === largest.size ? largest.shape : main;
 }
 
 export const pointwiseOperation: Operation<PointwiseAttributes> = {
