@@ -251,13 +251,34 @@ export class Program {
 
   /** Runs on the inputs last written, without waiting and without reading anything back. */
   submit(): void {
+    const encoder = this.#record();
+    this.#gpu.counters.submits += 1;
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** As `submit`, and then copies an output to an input of another Program: the numbers stay on the GPU. */
+  submitInto(output: string, target: Program, input: string): void {
+    const read = this.#reads.find(({ name }) => name === output);
+    const tensor = target.graph.inputs.get(input);
+    if (!read || tensor?.size !== read.tensor.size || tensor.size * 4 !== read.bytes) {
+      throw shapeError(
+        'submitInto',
+        `output ${output} ${show(read?.tensor.shape ?? [])} does not fill input ${input} ${show(tensor?.shape ?? [])}`,
+      );
+    }
+    const encoder = this.#record();
+    encoder.copyBufferToBuffer(read.buffer, read.from, target.#inputs.get(tensor.value)!, 0, read.bytes);
+    this.#gpu.counters.submits += 1;
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  #record(): GPUCommandEncoder {
     this.#live();
     const encoder = this.#gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     this.encode(pass);
     pass.end();
-    this.#gpu.counters.submits += 1;
-    this.#gpu.device.queue.submit([encoder.finish()]);
+    return encoder;
   }
 
   /** Writes the inputs, runs, and reads all outputs back in one mapping. Calls queue up behind each other. */
@@ -270,10 +291,7 @@ export class Program {
   async #run(inputs: Readonly<Record<string, HostArray>>): Promise<Map<string, HostArray>> {
     this.#live();
     for (const [name, data] of Object.entries(inputs)) this.write(name, data);
-    const encoder = this.#gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    this.encode(pass);
-    pass.end();
+    const encoder = this.#record();
     const staging = this.#staging;
     for (const read of this.#reads) encoder.copyBufferToBuffer(read.buffer, read.from, staging!, read.to, read.bytes);
     this.#gpu.counters.submits += 1;
