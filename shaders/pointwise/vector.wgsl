@@ -4,10 +4,17 @@
 // further operands are extra0..extra3. An operand that lacks images, rows or columns has a zero stride there and is repeated.
 //
 // As pointwise/pointwise.wgsl, in vec4f: counts, offsets and strides are in vec4f, and columns of all operands are multiples of 4.
-// A thread handles 4 vec4f, 64 apart, so that neighbouring threads touch neighbouring memory.
+// A thread handles 4 vec4f, 64 apart, so that neighbouring threads touch neighbouring memory; on software adapters, where a
+// thread is a lane of a processor's vector, ADJACENT: one behind the other, which keeps to one cache line.
 // Grid: ceil(images * rows * columns / 256) workgroups of 64, folded into x and y.
 
+// FLAT: nothing is repeated and nothing lies between rows, so that the arrays are walked as one row (rows = images = 1)
+// without divisions, which cost a processor more than the memory traffic.
+
 alias Value = vec4f;
+
+const FLAT: u32 = 0u; // specialise
+const ADJACENT: u32 = 0u; // specialise
 
 struct Params {
   images: u32,
@@ -66,10 +73,14 @@ fn extra3_at(image: u32, row: u32, column: u32) -> Value {
 fn epilogue(v: Value, image: u32, row: u32, column: u32) -> Value { return v; }
 
 fn apply(index: u32) {
-  let column = index % params.columns;
+  if (FLAT == 1u) {
+    if (index < params.columns) { y[params.y_offset + index] = epilogue(x[params.x_offset + index * params.x_column], 0u, 0u, index); }
+    return;
+  }
   let line = index / params.columns;
-  let row = line % params.rows;
+  let column = index - line * params.columns;
   let image = line / params.rows;
+  let row = line - image * params.rows;
   if (image >= params.images) { return; }
   let v = x[params.x_offset + image * params.x_batch + row * params.x_pitch + column * params.x_column];
   y[params.y_offset + image * params.y_batch + row * params.y_pitch + column] = epilogue(v, image, row, column);
@@ -77,9 +88,11 @@ fn apply(index: u32) {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
-  let first = (group.y * groups.x + group.x) * 256u + local;
+  let start = (group.y * groups.x + group.x) * 256u;
+  let first = start + select(local, local * 4u, ADJACENT == 1u);
+  let step = select(64u, 1u, ADJACENT == 1u);
   apply(first);
-  apply(first + 64u);
-  apply(first + 128u);
-  apply(first + 192u);
+  apply(first + step);
+  apply(first + 2u * step);
+  apply(first + 3u * step);
 }

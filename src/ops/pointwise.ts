@@ -147,7 +147,7 @@ export const pointwiseOperation: Operation<PointwiseAttributes> = {
   },
 
   /** Loads the first operand that has the full shape; the row itself is the first step of the epilogue's chain. */
-  lower(node): Dispatch[] {
+  lower(node, { target }): Dispatch[] {
     const [output] = node.outputs;
     const chain = chainOf(node);
     const [x, ...extras] = chain.tensors;
@@ -158,21 +158,35 @@ export const pointwiseOperation: Operation<PointwiseAttributes> = {
       : 1;
     const { bind, params, hooks, library } = fusion(node as Node, unit, null, { steps: chain.steps, extras });
     const repeated = broadcastOf(x, output, unit);
-    const columns = output.columns / unit;
-    const total = output.images * output.rows * columns;
+    const total = output.size / unit;
+    const flat = walksAsOneRow(chain.tensors, output);
+    const shape = flat
+      ? { images: 1, rows: 1, columns: total }
+      : { images: output.images, rows: output.rows, columns: output.columns / unit };
     const [gx, gy] = fold(Math.ceil(total / (unit === 4 ? 256 : 64)));
-    return [
-      launch(unit === 4 ? vector : scalar, {
-        hooks: { epilogue: hooks.epilogue! },
-        library,
-        bind: { ...bind, x, y: output },
-        params: { ...params, ...repeated, ...layoutParams('y', output, unit), images: output.images, rows: output.rows, columns },
-        grid: [gx, gy, 1],
-        flops: output.size * chain.steps.length,
-      }),
-    ];
+    const common = {
+      hooks: { epilogue: hooks.epilogue! },
+      library,
+      bind: { ...bind, x, y: output },
+      params: { ...params, ...repeated, ...layoutParams('y', output, unit), ...shape },
+      grid: [gx, gy, 1] as const,
+      flops: output.size * chain.steps.length,
+    };
+    const FLAT = flat ? 1 : 0;
+    if (unit === 1) return [launch(scalar, { ...common, consts: { FLAT } })];
+    return [launch(vector, { ...common, consts: { FLAT, ADJACENT: target.software ? 1 : 0 } })];
   },
 };
+
+/** Is every operand the whole of a dense array of the output's shape, or a single value? */
+function walksAsOneRow(operands: readonly Tensor[], output: Tensor): boolean {
+  const dense = (t: Tensor) => {
+    const { batch, pitch } = t.layout();
+    return (t.rows === 1 || pitch === t.columns) && (t.images === 1 || batch === t.rows * t.columns);
+  };
+  const fits = (t: Tensor) => (t.size === 1 ? output.columns > 1 : t.size === output.size && dense(t));
+  return dense(output) && operands.every(fits);
+}
 
 function broadcastOf(x: Tensor, output: Tensor, unit: Unit): Record<'x_offset' | 'x_pitch' | 'x_batch' | 'x_column', number> {
   const { x_offset, x_pitch, x_batch } = layoutParams('x', x, unit);
