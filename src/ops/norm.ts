@@ -7,6 +7,8 @@ import softmaxRows from '../../shaders/norm/softmax-rows.wgsl';
 import { type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
+import { add, mul, mulAdd, pointwise, rows, scale, sub } from './pointwise.ts';
+import { moments } from './reduce.ts';
 
 /**
  * `scalar` where the row is no whole vectors; else `rows` (a thread a row) on software adapters, where barriers are dear, and
@@ -108,4 +110,58 @@ export function softmax(x: Tensor): Tensor {
 /** The logarithm of softmax(x), accurate where softmax(x) is tiny. */
 export function logSoftmax(x: Tensor): Tensor {
   return x.graph.add(softmaxOperation, [x], { log: true })[0];
+}
+
+/** (x - mean) * inverse square root of (variance + eps) * weight + bias; one kernel for what has x's size. */
+function standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: number): Tensor {
+  const factor = mul(pointwise(rows.inverseSqrt, [scale(variance, 1, eps)]), weight);
+  return mulAdd(sub(x, mean), factor, bias);
+}
+
+/**
+ * Normalises each group of adjacent channels of each image of x [batch, ..., channels] over its pixels, then times weight
+ * [channels] plus bias [channels]. @throws BackdropError E_SHAPE
+ */
+export function groupNorm(x: Tensor, weight: Tensor, bias: Tensor, groups: number, eps = 1e-5): Tensor {
+  if (x.columns % groups !== 0)
+    throw shapeError('groupNorm', `${show(x.shape)} has ${x.columns} channels, which do not divide into ${groups} groups`);
+  const { mean, variance } = moments(x, { width: x.columns / groups });
+  return standardise(x, mean, variance, weight, bias, eps);
+}
+
+export interface BatchNormOptions {
+  eps?: number;
+  /** Share of the batch in the running statistics. */
+  momentum?: number;
+}
+
+export interface BatchNormResult {
+  y: Tensor;
+  /** [channels] each; the variance is the unbiased one, as in torch. */
+  runningMeanAfter: Tensor;
+  runningVarAfter: Tensor;
+}
+
+/**
+ * Batch norm in training: normalises each channel of x [batch, ..., channels] with the batch's own mean and (biased) variance,
+ * then times weight [channels] plus bias [channels]; and moves the running statistics [channels]. @throws BackdropError E_SHAPE
+ */
+export function batchNormTrain(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor,
+  runningMean: Tensor,
+  runningVar: Tensor,
+  { eps = 1e-5, momentum = 0.1 }: BatchNormOptions = {},
+): BatchNormResult {
+  const count = x.images * x.rows;
+  if (count < 2) throw shapeError('batchNormTrain', `${show(x.shape)} has one value a channel; a batch's variance needs two`);
+  const { mean, variance } = moments(x, { joinImages: true });
+  const moved = (running: Tensor, now: Tensor, factor: number): Tensor =>
+    add(scale(now.viewAs([x.columns]), momentum * factor), scale(running, 1 - momentum));
+  return {
+    y: standardise(x, mean, variance, weight, bias, eps),
+    runningMeanAfter: moved(runningMean, mean, 1),
+    runningVarAfter: moved(runningVar, variance, count / (count - 1)),
+  };
 }

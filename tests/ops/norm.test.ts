@@ -197,3 +197,104 @@ describe.each([
     expectClose(outputs[0].data, softmax(x, 24, log), { depth: 6, floor: 1e-38 });
   });
 });
+
+/** Statistics over all rows of all images (or each image's), of groups of `width` adjacent columns. */
+function standardised(
+  x: Float32Array,
+  images: number,
+  columns: number,
+  width: number,
+  join: boolean,
+  weight: Float32Array,
+  bias: Float32Array,
+) {
+  const value = new Float64Array(x.length);
+  const magnitude = new Float64Array(x.length);
+  const means: number[] = [];
+  const variances: number[] = [];
+  const perImage = x.length / images;
+  const owner = (i: number) => [join ? 0 : Math.floor(i / perImage), Math.floor((i % columns) / width)].join();
+  const groups = new Map<string, number[]>();
+  x.forEach((v, i) => {
+    const key = owner(i);
+    if (!groups.has(key)) groups.set(key, []);
+    groups.get(key)!.push(v);
+  });
+  const statistics = new Map(
+    [...groups].map(([key, members]) => {
+      const mean = members.reduce((a, b) => a + b, 0) / members.length;
+      const variance = members.reduce((a, b) => a + (b - mean) ** 2, 0) / members.length;
+      means.push(mean);
+      variances.push(variance);
+      return [key, { mean, scale: 1 / Math.sqrt(variance + 1e-5) }];
+    }),
+  );
+  x.forEach((v, i) => {
+    const { mean, scale } = statistics.get(owner(i))!;
+    const c = i % columns;
+    value[i] = (v - mean) * scale * weight[c] + bias[c];
+    magnitude[i] = (Math.abs(v) + Math.abs(mean)) * scale * Math.abs(weight[c]) + Math.abs(bias[c]);
+  });
+  return { value, magnitude, means, variances, count: x.length / statistics.size };
+}
+
+describe('groupNorm', () => {
+  it.each([
+    [[2, 5, 3, 12], 4],
+    [[1, 9, 7, 32], 32],
+    [[2, 1, 1, 6], 1],
+    [[3, 20, 20, 5], 5],
+  ])('%j in %d groups', async (shape, groups) => {
+    const inputs = inputsOf(shape, 12, 2, 1);
+    const { outputs } = await runOp('groupNorm', inputs, { groups });
+    const columns = shape[3];
+    const of = (width: number) => standardised(f32(inputs[0]), shape[0], columns, width, false, f32(inputs[1]), f32(inputs[2]));
+    const tolerance = { depth: 12, floor: 1e-7 };
+    expectClose(outputs[0].data, of(columns / groups), tolerance);
+    if (groups > 1 && groups < columns) expectFar(outputs[0].data, of(columns), tolerance);
+  });
+
+  it('refuses groups that do not divide the channels', async () => {
+    await expect(runOp('groupNorm', inputsOf([1, 2, 2, 6], 1), { groups: 4 })).rejects.toThrow(/groupNorm: .* 6 channels/);
+  });
+});
+
+describe('batchNormTrain', () => {
+  const cases: [number[], number][] = [
+    [[2, 5, 9, 7], 0],
+    [[4, 1, 1, 16], 0],
+    [[2, 40, 40, 3], 0],
+    [[2, 8, 8, 4], 100],
+    [[2, 1, 1, 5], 0],
+    [[3, 33, 31, 8], -20],
+  ];
+  it.each(cases)('%j offset %d', async (shape, offset) => {
+    const columns = shape[3];
+    const inputs = inputsOf(shape, 13, 1, offset);
+    const r = random(14);
+    const running = [r.array(columns), r.array(columns).map(Math.abs)];
+    inputs.push(...running.map((data) => ({ data, shape: [columns] })));
+    const momentum = 0.25;
+    const { outputs } = await runOp('batchNormTrain', inputs, { momentum }, { outputs: 3 });
+    const of = (x: Float32Array) => standardised(x, shape[0], columns, 1, true, f32(inputs[1]), f32(inputs[2]));
+    const expected = of(f32(inputs[0]));
+    // The statistics carry the rounding of a few additions of x itself, whatever the number of rows: chunks are centred.
+    const tolerance = { depth: 4, floor: 1e-6 };
+    expectClose(outputs[0].data, expected, tolerance);
+    const moved = (old: Float32Array, now: number[], factor: number) => ({
+      value: now.map((v, c) => old[c] * (1 - momentum) + v * factor * momentum),
+      magnitude: now.map((v, c) => Math.abs(old[c]) + Math.abs(v) + Math.abs(offset)),
+    });
+    const unbiased = expected.count / (expected.count - 1);
+    expectClose(outputs[1].data, moved(running[0], expected.means, 1), { depth: 4 });
+    expectClose(outputs[2].data, moved(running[1], expected.variances, unbiased), { depth: 6 });
+    if (expected.count < 100) expectFar(outputs[2].data, moved(running[1], expected.variances, 1), { depth: 6 });
+    const shifted = f32(inputs[0]).map((v, i) => (i === 0 ? v + 1 : v));
+    expectFar(outputs[0].data, of(shifted), tolerance);
+  });
+
+  it('refuses one value a channel', async () => {
+    const inputs = inputsOf([1, 1, 1, 4], 1);
+    await expect(runOp('batchNormTrain', [...inputs, ...inputs.slice(1)].slice(0, 5))).rejects.toThrow(/one value a channel/);
+  });
+});

@@ -4,13 +4,14 @@ import { attention } from '../../src/ops/attention.ts';
 import { concatColumns, concatRows } from '../../src/ops/concat.ts';
 import { deformableAttention, deformableSample } from '../../src/ops/deformable-attention.ts';
 import { embedding, gatherRows } from '../../src/ops/gather.ts';
-import { layerNorm, logSoftmax, softmax } from '../../src/ops/norm.ts';
+import { batchNormTrain, groupNorm, layerNorm, logSoftmax, softmax } from '../../src/ops/norm.ts';
 import { pointwise, rows } from '../../src/ops/pointwise.ts';
 import { avgPool2d, globalAvgPool, maxPool2d } from '../../src/ops/pool.ts';
 import { moments, reduceAll, reduceColumns, reduceRows } from '../../src/ops/reduce.ts';
 import { permute, reshape } from '../../src/ops/reshape.ts';
 import { resizeBilinear, resizeNearest } from '../../src/ops/resize.ts';
 import { topk } from '../../src/ops/topk.ts';
+import { windowAttention } from '../../src/ops/window-attention.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: attributes are plain data whose shape each operation knows
 export type OpBuilder = (tensors: readonly Tensor[], attributes: any) => readonly Tensor[];
@@ -30,6 +31,8 @@ export const operations: Record<string, OpBuilder> = {
   layerNorm: ([x, weight, bias], { eps }) => [layerNorm(x, weight, bias, eps)],
   softmax: ([x]) => [softmax(x)],
   logSoftmax: ([x]) => [logSoftmax(x)],
+  groupNorm: ([x, weight, bias], { groups, eps }) => [groupNorm(x, weight, bias, groups, eps)],
+  batchNormTrain: ([x, weight, bias, mean, variance], options) => Object.values(batchNormTrain(x, weight, bias, mean, variance, options)),
   reduceColumns: ([x], { kind }) => [reduceColumns(x, kind)],
   reduceRows: ([x], { kind }) => [reduceRows(x, kind)],
   reduceAll: ([x], { kind }) => [reduceAll(x, kind)],
@@ -42,4 +45,8 @@ export const operations: Record<string, OpBuilder> = {
   topk: ([scores], { k }) => Object.values(topk(scores, k)),
   gatherRows: ([x, indices]) => [gatherRows(x, indices)],
   embedding: ([weight, indices]) => [embedding(weight, indices)],
+  /** Tensors: qkv, the table of relative positions where `table` says so, then padding if there is any. */
+  windowAttention: ([qkv, ...rest], { table, ...options }) => [
+    windowAttention(qkv, table ? rest[0] : null, { ...options, pad: rest[table ? 1 : 0] ?? null }),
+  ],
 };

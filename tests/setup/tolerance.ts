@@ -8,7 +8,7 @@ export const UNIT_ROUNDOFF = 2 ** -24;
 export interface Reference {
   value: ArrayLike<number>;
   /** Sum of the magnitudes that enter each element; |value| when left out. */
-  magnitude?: ArrayLike<number>;
+  magnitude?: ArrayLike<number> | undefined;
 }
 
 export interface Tolerance {
