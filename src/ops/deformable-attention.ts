@@ -1,10 +1,9 @@
 /** Multi-scale deformable attention (Deformable DETR, arXiv 2010.04159 §4.1; RT-DETRv2's per-level points and discrete sampling). */
 
-import scalar from '../../shaders/deformable/scalar.wgsl';
-import vector from '../../shaders/deformable/vector.wgsl';
+import deformable from '../../shaders/deformable/deformable.wgsl';
 import { type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
-import { fold, inVectors, layoutParams, type Unit } from './common.ts';
+import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
 
 export interface DeformableSampleOptions {
   heads: number;
@@ -49,14 +48,15 @@ export const deformableOperation: Operation<DeformableAttributes> = {
   },
 
   lower({ inputs: [value, offsets, logits, reference], outputs: [y], attributes: a }, { target }) {
-    const vectors = target.variants.deformable !== 'scalar' && [value, y].every(inVectors) && value.columns % (4 * a.heads) === 0;
+    const vectors = target.variants.deformable !== 'scalars' && [value, y].every(inVectors) && value.columns % (4 * a.heads) === 0;
     const unit: Unit = vectors ? 4 : 1;
     const channels = value.columns / a.heads / unit;
     const total = a.points.reduce((sum, n) => sum + n, 0);
     const numbers = a.given ? 4 : referenceSize(reference, a)!;
     const [gx, gy] = fold(Math.ceil((y.rows * a.heads * channels) / 64));
     return [
-      launch(vectors ? vector : scalar, {
+      launch(deformable, {
+        ...elements(unit),
         bind: { value, offsets, logits, reference, levels: levelTable(value, a), y },
         params: {
           queries: y.rows,

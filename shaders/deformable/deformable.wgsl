@@ -12,9 +12,9 @@
 // by the height is what RT-DETRv2 was trained with.
 //
 // value: [image, tokens, heads * C], the maps' cells one level after the other; levels: (h, w, first token, points) each.
-// value and y in vec4f (C is a multiple of 4), the small tensors in scalars.
+// value and y in vec4f, the small tensors in scalars; where C is no multiple of 4 the same body runs with Value = f32.
 //
-// One thread an output vec4f: the lanes of a head read neighbouring vec4f of the same cells and repeat the small arithmetic.
+// One thread an output Value: the lanes of a head read neighbouring Values of the same cells and repeat the small arithmetic.
 // Grid: ceil(queries * heads * channels / 64) workgroups of 64, folded into x and y, z = images.
 
 alias Value = vec4f;
@@ -26,13 +26,13 @@ override REFERENCE: u32 = 4u; // numbers a reference point has: 4 (x, y, w, h) o
 struct Params {
   queries: u32,
   heads: u32,
-  channels: u32, // of a head, / 4
+  channels: u32, // of a head, in Values
   levels: u32,
   points: u32, // of all levels together
   offset_scale: f32,
   reference_level: u32, // from one level's reference to the next: 0 where all share one
   value_offset: u32,
-  value_pitch: u32, // from one row to the next
+  value_pitch: u32, // in Values, from one row to the next
   value_batch: u32, // from one image to the next
   y_offset: u32,
   y_pitch: u32,
