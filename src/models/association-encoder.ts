@@ -9,7 +9,7 @@ import type { Scope } from '../nn/parameters.ts';
 import { add, mul } from '../ops/pointwise.ts';
 import type { AssociationEncoderConfig } from './ae-config.ts';
 import { BackgroundAttentionModule } from './background-attention.ts';
-import { ConvFeedForward, FeedForward, GlobalAttention, PreNormBlock, WindowAttention } from './pre-norm-block.ts';
+import { ConvFeedForward, FeedForward, GlobalAttention, PreNormBlock, WindowAttention, zeroPadding } from './pre-norm-block.ts';
 
 export class AssociationEncoder {
   readonly config: AssociationEncoderConfig;
@@ -46,13 +46,16 @@ export class AssociationEncoder {
     return bam && context.graph.scoped('association_encoder', () => context.tap('F_b', bam.forward(context, s1)));
   }
 
-  /** The new F_3 from F_b and the hybrid encoder's F_3. @throws BackdropError E_SHAPE */
-  forward(context: Context, fb: Tensor | null, f3: Tensor): Tensor {
+  /**
+   * The new F_3 from F_b and the hybrid encoder's F_3. `pad` [batch, height, width] is 1 where a cell is padding of the batch:
+   * F_b and F_a are zero there. @throws BackdropError E_SHAPE
+   */
+  forward(context: Context, fb: Tensor | null, f3: Tensor, pad: Tensor | null = null): Tensor {
     if (fb && fb.shape.join() !== f3.shape.join()) {
       throw shapeError('association encoder', `F_b is ${show(fb.shape)}, F_3 is ${show(f3.shape)}; check pool and blockStrides`);
     }
     return context.graph.scoped('association_encoder', () => {
-      let sum = this.#sum(context, fb, f3);
+      let sum = this.#sum(context, fb && pad ? zeroPadding(fb, pad) : fb, f3, pad);
       if (this.#gate) sum = mul(sum, scalarTensor(context.graph, this.#gate));
       context.tap('background', sum);
       return context.tap('F_3', add(f3, sum));
@@ -60,9 +63,10 @@ export class AssociationEncoder {
   }
 
   /** What is added to F_3, before the gate. */
-  #sum(context: Context, fb: Tensor | null, f3: Tensor): Tensor {
+  #sum(context: Context, fb: Tensor | null, f3: Tensor, pad: Tensor | null): Tensor {
     if (!this.#module) return fb!;
-    const fa = context.tap('F_a', this.#module.forward(context, fb ?? f3));
+    const made = this.#module.forward(context, fb ?? f3, pad);
+    const fa = context.tap('F_a', pad ? zeroPadding(made, pad) : made);
     if (!fb || this.config.wiring === 'direct') return fa;
     return this.config.wiring === 'residual' ? add(fb, fa) : add(fb, add(fb, fa));
   }

@@ -5,13 +5,17 @@ import type { Context } from '../nn/context.ts';
 import { Conv2d, LayerNorm, Linear } from '../nn/layers.ts';
 import type { Scope } from '../nn/parameters.ts';
 import { attention } from '../ops/attention.ts';
-import { add, gelu } from '../ops/pointwise.ts';
+import { add, gelu, mul, scale } from '../ops/pointwise.ts';
+import { reshape } from '../ops/reshape.ts';
 import { windowAttention } from '../ops/window-attention.ts';
 import type { AssociationEncoderConfig } from './ae-config.ts';
 
-/** A residual branch: x [batch, height, width, dim] to the same shape. */
+/**
+ * A residual branch: x [batch, height, width, dim] to the same shape. `pad` [batch, height, width] is 1 where a cell is padding of
+ * the batch: nothing else sees it, and what comes out there is unspecified.
+ */
 interface Branch {
-  forward(context: Context, x: Tensor): Tensor;
+  forward(context: Context, x: Tensor, pad?: Tensor | null): Tensor;
 }
 
 export class PreNormBlock {
@@ -34,11 +38,11 @@ export class PreNormBlock {
     this.#steps = parts.order === 'attn-ffn' ? [attn, ffn] : [ffn, attn];
   }
 
-  forward(context: Context, map: Tensor): Tensor {
+  forward(context: Context, map: Tensor, pad: Tensor | null = null): Tensor {
     const { graph } = context;
     return graph.scoped(this.#stage, () =>
       this.#steps.reduce((x, { name, norm, body }) => {
-        const branch = graph.scoped(name, () => body.forward(context, norm.forward(context, x)));
+        const branch = graph.scoped(name, () => body.forward(context, norm.forward(context, x), pad));
         return add(x, context.tap(`${this.#stage}.${name}`, branch));
       }, map),
     );
@@ -62,11 +66,11 @@ export class WindowAttention implements Branch {
     this.#projection = new Linear(scope.child('proj'), heads * headDim, dim);
   }
 
-  forward(context: Context, x: Tensor): Tensor {
+  forward(context: Context, x: Tensor, pad: Tensor | null = null): Tensor {
     const { heads, headDim, window, shift } = this.#options;
-    const table = this.#table && tensorAsIs(context.graph, this.#table, [(2 * window - 1) ** 2, heads]);
+    const table = this.#table === null ? null : tensorAsIs(context.graph, this.#table, [(2 * window - 1) ** 2, heads]);
     const qkv = this.#qkv.forward(context, x);
-    return this.#projection.forward(context, windowAttention(qkv, table, { heads, headDim, window, shift }));
+    return this.#projection.forward(context, windowAttention(qkv, table, { heads, headDim, window, shift, pad }));
   }
 }
 
@@ -84,11 +88,12 @@ export class GlobalAttention implements Branch {
     this.#projection = new Linear(scope.child('proj'), this.#width, dim);
   }
 
-  forward(context: Context, x: Tensor): Tensor {
+  forward(context: Context, x: Tensor, pad: Tensor | null = null): Tensor {
     const width = this.#width;
+    const mask = pad && scale(reshape(pad, [x.images, 1, x.rows]), -1e9);
     const qkv = this.#qkv.forward(context, x.viewAs([x.images, x.rows, x.columns]));
     const [q, k, v] = [0, 1, 2].map((i) => qkv.columnsFrom(i * width, width));
-    const mixed = this.#projection.forward(context, attention(q, k, v, { heads: this.#heads }));
+    const mixed = this.#projection.forward(context, attention(q, k, v, { heads: this.#heads, mask }));
     return mixed.viewAs(x.shape);
   }
 }
@@ -105,10 +110,16 @@ export class ConvFeedForward implements Branch {
     this.#fc2 = new Linear(scope.child('fc2'), hidden, dim);
   }
 
-  forward(context: Context, x: Tensor): Tensor {
-    const h = gelu(this.#fc1.forward(context, x));
+  forward(context: Context, x: Tensor, pad: Tensor | null = null): Tensor {
+    const all = gelu(this.#fc1.forward(context, x));
+    const h = pad ? zeroPadding(all, pad) : all;
     return this.#fc2.forward(context, add(h, gelu(this.#depthwise.forward(context, h))));
   }
+}
+
+/** Zeroes the cells of x [batch, height, width, channels] where pad [batch, height, width] is 1. */
+export function zeroPadding(x: Tensor, pad: Tensor): Tensor {
+  return mul(x, scale(reshape(pad, [x.images, x.rows, 1]), -1, 1));
 }
 
 export class FeedForward implements Branch {
