@@ -77,6 +77,11 @@ export class CaseBuilder {
     return this.golden(name).shape;
   }
 
+  /** Booleans are stored as bytes. */
+  isBoolean(name: string): boolean {
+    return this.golden(name).dtype === 'u8' || this.golden(name).dtype === 'bool';
+  }
+
   outputShape(name: string): readonly number[] {
     return this.#shapes.get(name) ?? [];
   }

@@ -14,6 +14,8 @@ export interface RecordedError {
 
 export interface GoldenTensor {
   readonly shape: readonly number[];
+  /** As in the file: f32, i32, u8 (booleans). */
+  readonly dtype: string;
   readonly values: Float32Array;
 }
 
@@ -205,8 +207,8 @@ function inputShapeOf(info: Json, config: Json | null, images: readonly string[]
 
 /** A tensor of the file. @throws BackdropError E_CKPT_ARCH when it is missing, and the reader's own errors */
 export async function readTensor(source: TensorSource, name: string): Promise<GoldenTensor> {
-  const { shape } = tensorOf(source, name);
-  return { shape, values: await source.readFloat32(name) };
+  const { shape, dtype } = tensorOf(source, name);
+  return { shape, dtype, values: await source.readFloat32(name) };
 }
 
 /** The float64 twin where the file has one, else PyTorch's float32 values. */

@@ -5,8 +5,11 @@ import type { KernelCache } from '../gpu/kernels.ts';
 import { ParameterStore } from '../graph/parameters.ts';
 import { Program } from '../graph/program.ts';
 import { CaseBuilder, type CaseRecipe, Later } from './case.ts';
+import { associationCases } from './cases/association.ts';
+import { attentionCases } from './cases/attention.ts';
 import { denseCases } from './cases/dense.ts';
 import { indexCases } from './cases/index.ts';
+import { lossCases } from './cases/loss.ts';
 import { normaliseCases } from './cases/normalise.ts';
 import { pointwiseCases } from './cases/pointwise.ts';
 import { poolCases } from './cases/pool.ts';
@@ -15,8 +18,11 @@ import { type GoldenTensor, type OpsCase, type OpsFile, readTensor } from './gol
 import { type CaseReport, caseReport, type TensorReport } from './report.ts';
 
 const recipes: Record<string, CaseRecipe> = {
+  ...associationCases,
+  ...attentionCases,
   ...denseCases,
   ...indexCases,
+  ...lossCases,
   ...normaliseCases,
   ...pointwiseCases,
   ...poolCases,
@@ -69,10 +75,24 @@ async function runCase({ source }: OpsFile, golden: OpsCase, recipe: CaseRecipe,
   const builder = new CaseBuilder(golden, inputs, new Map([...references].map(([name, { shape }]) => [name, shape])));
   recipe(builder);
   const results = await compute(builder, context);
-  return [...references].map(([name, { values }]) => {
-    const ours = results.get(name);
-    if (!ours) throw new BackdropError('E_VERIFY', `nothing computes the output ${name}`);
+  return [...references].map(([name, reference]) => {
+    const result = results.get(name);
+    if (!result) throw new BackdropError('E_VERIFY', `nothing computes the output ${name}`);
+    const [ours, values] = [result, reference.values].map((all) => atPadding(golden, inputs.get('pad'), reference.shape, all));
     return compareOperation(name, ours, values, golden.recorded.get(name), builder.exact.has(name));
+  });
+}
+
+/** What stands at padding of the batch is unspecified: zero on both sides. */
+function atPadding(golden: OpsCase, pad: GoldenTensor | undefined, shape: readonly number[], values: ArrayLike<number>): ArrayLike<number> {
+  if (!pad || shape.length !== 4) return values;
+  const last = golden.attrs.layout === 'NHWC';
+  const [n, h, w] = pad.shape;
+  const channels = last ? shape[3] : shape[1];
+  if (values.length !== n * h * w * channels) return values;
+  return Float32Array.from(values, (value, i) => {
+    const cell = last ? Math.floor(i / channels) : Math.floor(i / (h * w * channels)) * h * w + (i % (h * w));
+    return pad.values[cell] ? 0 : value;
   });
 }
 

@@ -1,7 +1,7 @@
 /** Golden cases of normalisations and reductions. */
 import type { Tensor } from '../../graph/graph.ts';
 import { layerNorm, logSoftmax, softmax } from '../../ops/norm.ts';
-import { add, mul, mulAdd } from '../../ops/pointwise.ts';
+import { add, mul, mulAdd, scale } from '../../ops/pointwise.ts';
 import { type Reduction, reduceAll, reduceColumns } from '../../ops/reduce.ts';
 import type { CaseBuilder, CaseRecipe } from '../case.ts';
 import { transpose } from '../layout.ts';
@@ -44,7 +44,9 @@ function reduce(b: CaseBuilder, name: string): void {
   const order = [...kept, ...[...shape.keys()].filter((d) => !kept.includes(d))];
   const rows = wanted.reduce((x, y) => x * y, 1);
   const x = b.feed(`x of ${name}`, [rows, values.length / rows], transpose(values, shape, order));
-  b.output(name, reduceColumns(square ? mul(x, x) : x, kind));
+  const result = reduceColumns(square ? mul(x, x) : x, kind);
+  // The file's variance is divided by the number of elements, ours as torch.var by one less.
+  b.output(name, kind === 'var' ? scale(result, (x.columns - 1) / x.columns) : result);
 }
 
 function reduceEach(b: CaseBuilder): void {
