@@ -186,13 +186,19 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null, options: Conv2
   return x.graph.add(conv2dOperation, [x, w, bias ?? zeros(x, out)], attributes)[0];
 }
 
+const flat: Conv2dAttributes = { kernel: [1, 1], stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1, flat: true };
+
 /** x [..., features] times w [1, features, out] plus bias [out]: [..., out]. Kernels are conv2d's. @throws BackdropError E_SHAPE */
 export function linear(x: Tensor, w: Tensor, bias: Tensor | null): Tensor {
-  const one = [1, 1] as const;
-  const attributes: Conv2dAttributes = { kernel: one, stride: one, padding: [0, 0], dilation: one, groups: 1, flat: true };
-  return x.graph.add(conv2dOperation, [x, w, bias ?? zeros(x, w.columns)], attributes)[0];
+  return x.graph.add(conv2dOperation, [x, w, bias ?? zeros(x, w.columns)], flat)[0];
 }
 
-function zeros(x: Tensor, length: number): Tensor {
+/** The launches of `linear` for a node of another operation, whose w is [features, out] without gaps. */
+export function linearDispatches(node: Node, [x, w, bias]: readonly Tensor[], context: LowerContext): Dispatch[] {
+  const inputs = [x, w.viewAs([1, w.rows, w.columns]), bias];
+  return [choose({ ...node, operation: conv2dOperation as Operation, attributes: flat, inputs } as Node<Conv2dAttributes>, context)];
+}
+
+export function zeros(x: Tensor, length: number): Tensor {
   return x.graph.parameter({ key: `zeros ${length}`, shape: [length], type: 'f32', sources: [], build: () => new Float32Array(length) });
 }

@@ -1,6 +1,7 @@
 /** Rows picked by index, and its counterpart. */
 
 import gatherShader from '../../shaders/gather/rows.wgsl';
+import scatterShader from '../../shaders/gather/scatter-add.wgsl';
 import { type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { fold, inVectors, layoutParams, type Unit } from './common.ts';
@@ -57,4 +58,48 @@ export function gatherRows(x: Tensor, indices: Tensor): Tensor {
 /** Rows of weight [entries, channels] by indices [batch, count, 1] (u32): [batch, count, channels]. @throws BackdropError E_SHAPE */
 export function embedding(weight: Tensor, indices: Tensor): Tensor {
   return gatherRows(weight, indices);
+}
+
+export const scatterAddOperation: Operation<object> = {
+  name: 'scatterAdd',
+
+  infer([x, source, indices]) {
+    const fits =
+      source.images === x.images &&
+      indices.images === x.images &&
+      source.columns === x.columns &&
+      indices.rows === source.rows &&
+      (indices.columns === 1 || indices.columns === x.columns);
+    if (!fits || indices.type !== 'u32')
+      throw shapeError('scatterAdd', `${show(source.shape)} into ${show(x.shape)} by indices ${show(indices.shape)}`);
+    return [{ shape: x.shape }];
+  },
+
+  lower({ inputs: [x, source, indices], outputs: [y] }) {
+    const [gx, gy] = fold(Math.ceil((y.rows * y.columns) / 64));
+    return [
+      launch(scatterShader, {
+        bind: { x, source, indices, y },
+        params: {
+          ...layoutParams('x', x, 1),
+          ...layoutParams('source', source, 1),
+          ...layoutParams('indices', indices, 1),
+          ...layoutParams('y', y, 1),
+          indices_column: indices.columns === 1 ? 0 : 1,
+          rows: y.rows,
+          columns: y.columns,
+          count: source.rows,
+        },
+        grid: [gx, gy, y.images],
+      }),
+    ];
+  },
+};
+
+/**
+ * x [batch, rows, columns] plus each row k of source [batch, count, columns] at the row that indices [batch, count, 1 or columns]
+ * (u32) name; what falls on one place is added in the order of k. @throws BackdropError E_SHAPE
+ */
+export function scatterAdd(x: Tensor, source: Tensor, indices: Tensor): Tensor {
+  return x.graph.add(scatterAddOperation, [x, source, indices], {})[0];
 }

@@ -37,7 +37,8 @@ export const copyOperation: Operation<{ shape: readonly number[]; walk: Walk }> 
   lower: ({ inputs: [x], outputs: [y], attributes: { walk } }) => [copyDispatch(x, y, walk)],
 };
 
-function copy(x: Tensor, shape: readonly number[], walk: Walk): Tensor {
+/** y's dense index walks x's, dimension by dimension. */
+export function copy(x: Tensor, shape: readonly number[], walk: Walk): Tensor {
   return x.graph.add(copyOperation, [x], { shape, walk })[0];
 }
 

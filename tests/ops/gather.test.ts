@@ -101,3 +101,38 @@ describe('embedding', () => {
     expect([...outputs[0].data]).toEqual(gathered(w, [1, 7, 5], indices, 2));
   });
 });
+
+describe('scatterAdd', () => {
+  it.each([
+    [[3, 6, 4], 9, 4],
+    [[3, 6, 4], 9, 1],
+    [[1, 2, 3], 50, 1],
+    [[2, 5, 1], 3, 1],
+  ])('%j plus %d rows, %d columns of indices', async (shape, count, columns) => {
+    const r = random(7);
+    const [images, rows, width] = shape;
+    const [x, source] = [r.array(sizeOf(shape)), r.array(images * count * width)];
+    const indices = r.indices(images * count * columns, rows);
+    const { outputs } = await runOp('scatterAdd', [
+      { data: x, shape },
+      { data: source, shape: [images, count, width] },
+      { data: indices, shape: [images, count, columns] },
+    ]);
+    // In float32 and in the order of the source: bit for bit.
+    const expected = Float32Array.from(x);
+    source.forEach((v, i) => {
+      const [n, k, c] = [Math.floor(i / width / count), Math.floor(i / width) % count, i % width];
+      const at = (n * rows + indices[(n * count + k) * columns + (columns > 1 ? c : 0)]) * width + c;
+      expected[at] += v;
+    });
+    expect(outputs[0].data).toEqual(expected);
+    expect(outputs[0].data).not.toEqual(x);
+  });
+
+  it('refuses what does not fit', async () => {
+    const of = (...shape: number[]) => ({ data: new Float32Array(sizeOf(shape)), shape });
+    await expect(runOp('scatterAdd', [of(1, 2, 3), of(1, 4, 3), { data: new Uint32Array(8), shape: [1, 4, 2] }])).rejects.toThrow(
+      /scatterAdd: \[1, 4, 3\] into/,
+    );
+  });
+});

@@ -3,13 +3,18 @@ import type { Tensor } from '../../src/graph/graph.ts';
 import { attention } from '../../src/ops/attention.ts';
 import { concatColumns, concatRows } from '../../src/ops/concat.ts';
 import { deformableAttention, deformableSample } from '../../src/ops/deformable-attention.ts';
-import { embedding, gatherRows } from '../../src/ops/gather.ts';
+import { embedding, gatherRows, scatterAdd } from '../../src/ops/gather.ts';
+import { gridSample } from '../../src/ops/grid-sample.ts';
+import { matmul } from '../../src/ops/matmul.ts';
 import { batchNormTrain, groupNorm, layerNorm, logSoftmax, softmax } from '../../src/ops/norm.ts';
 import { pointwise, rows } from '../../src/ops/pointwise.ts';
 import { avgPool2d, globalAvgPool, maxPool2d } from '../../src/ops/pool.ts';
+import { imageToTensor } from '../../src/ops/preprocess.ts';
+import { pixelShuffle, pixelUnshuffle, unfold } from '../../src/ops/rearrange.ts';
 import { moments, reduceAll, reduceColumns, reduceRows } from '../../src/ops/reduce.ts';
 import { permute, reshape } from '../../src/ops/reshape.ts';
 import { resizeBilinear, resizeNearest } from '../../src/ops/resize.ts';
+import { channelAttention, rfFuse, rfSpatial, rfStatistics } from '../../src/ops/rfcbam.ts';
 import { topk } from '../../src/ops/topk.ts';
 import { windowAttention } from '../../src/ops/window-attention.ts';
 
@@ -44,9 +49,20 @@ export const operations: Record<string, OpBuilder> = {
   resizeBilinear: ([x], options) => [resizeBilinear(x, options)],
   topk: ([scores], { k }) => Object.values(topk(scores, k)),
   gatherRows: ([x, indices]) => [gatherRows(x, indices)],
+  imageToTensor: ([pixels, columns, rows]) => [imageToTensor(pixels, columns, rows)],
   embedding: ([weight, indices]) => [embedding(weight, indices)],
   /** Tensors: qkv, the table of relative positions where `table` says so, then padding if there is any. */
   windowAttention: ([qkv, ...rest], { table, ...options }) => [
     windowAttention(qkv, table ? rest[0] : null, { ...options, pad: rest[table ? 1 : 0] ?? null }),
   ],
+  scatterAdd: ([x, source, indices]) => [scatterAdd(x, source, indices)],
+  gridSample: ([x, grid]) => [gridSample(x, grid)],
+  matmul: ([a, b], options) => [matmul(a, b, options)],
+  pixelShuffle: ([x], { factor }) => [pixelShuffle(x, factor)],
+  pixelUnshuffle: ([x], { factor }) => [pixelUnshuffle(x, factor)],
+  unfold: ([x], options) => [unfold(x, options)],
+  channelAttention: ([x, fc1, fc2]) => [channelAttention(x, fc1, fc2)],
+  rfStatistics: ([g], { channels }) => [rfStatistics(g, channels)],
+  rfSpatial: ([x, w], { side }) => [rfSpatial(x, w, side)].flatMap((sa) => [sa, ...sa.producer!.outputs.slice(1)]),
+  rfFuse: ([g, ca, sa, w, bias]) => [rfFuse(g, ca, sa, w, bias ?? null)],
 };
