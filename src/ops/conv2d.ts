@@ -6,6 +6,7 @@
 import depthwise from '../../shaders/conv2d/depthwise.wgsl';
 import direct from '../../shaders/conv2d/direct.wgsl';
 import narrow from '../../shaders/gemm/narrow.wgsl';
+import narrowSubgroup from '../../shaders/gemm/narrow_subgroup.wgsl';
 import registers from '../../shaders/gemm/registers.wgsl';
 import subgroup from '../../shaders/gemm/subgroup.wgsl';
 import workgroup from '../../shaders/gemm/workgroup.wgsl';
@@ -77,8 +78,8 @@ function outputChannels(x: Tensor, w: Tensor, a: Conv2dAttributes): number {
 type Variant = 'direct' | 'depthwise' | 'narrow' | 'registers' | 'subgroup' | 'workgroup';
 
 /**
- * The kernel for a node. Where four lanes can swap values the quad kernel needs least memory traffic, on CPUs and by its
- * arithmetic intensity on GPUs; else GPUs get the workgroup-memory tile, and software adapters the barrier-free one.
+ * The kernel for a node. On software adapters loads are what costs: the quad kernel, whose lanes swap values, needs fewest.
+ * GPUs get the workgroup-memory tile. Without subgroups the barrier-free register tile runs everywhere.
  */
 function variantFor({ inputs: [x, w], outputs: [y], attributes, prologue, epilogue }: Node<Conv2dAttributes>, target: Target): Variant {
   const forced = target.variants.gemm as Variant | undefined;
@@ -87,15 +88,15 @@ function variantFor({ inputs: [x, w], outputs: [y], attributes, prologue, epilog
   if (attributes.groups > 1) return isDepthwise(attributes, x) && inVectors(x) ? 'depthwise' : 'direct';
   if (!inVectors(x)) return prologue ? 'direct' : 'narrow';
   if (forced) return forced;
-  if (target.subgroups) return 'subgroup';
-  return target.software ? 'registers' : 'workgroup';
+  if (!target.software) return 'workgroup';
+  return target.subgroups ? 'subgroup' : 'registers';
 }
 
-function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
+function choose(node: Node<Conv2dAttributes>, { target }: LowerContext): Dispatch {
   const { attributes: a } = node;
   const [x, w, bias] = node.inputs;
   const [y] = node.outputs;
-  const variant = variantFor(node, context.target);
+  const variant = variantFor(node, target);
   const unit: Unit = variant === 'direct' ? 1 : 4;
   const inputUnit: Unit = variant === 'direct' || variant === 'narrow' ? 1 : 4;
   const { bind, params, hooks, library } = fusion(node as Node, unit);
@@ -137,16 +138,23 @@ function choose(node: Node<Conv2dAttributes>, context: LowerContext): Dispatch {
     const [gx, gy] = fold(Math.ceil((Math.ceil(y.rows / 4) * n) / 64));
     return launch(depthwise, { ...common, params: { ...uniforms, k4: x.columns / 4, n4: n }, grid: [gx, gy, y.images] });
   }
+  const quads = { rows: 16, columns: 1, least: 4, widest: 16 };
+  const registerTile = { rows: 8, columns: 2, widest: 8 };
   if (variant === 'narrow') {
-    return launch(narrow, { ...common, params: { ...uniforms, k: x.columns, n4: n }, ...tiles(y, n, { rows: 8, columns: 2, widest: 8 }) });
+    const scalars = { ...common, params: { ...uniforms, k: x.columns, n4: n } };
+    return target.software && target.subgroups
+      ? launch(narrowSubgroup, { ...scalars, ...tiles(y, n, quads) })
+      : launch(narrow, { ...scalars, ...tiles(y, n, registerTile) });
   }
   const vectors = { ...common, params: { ...uniforms, k4: x.columns / 4, n4: n } };
   if (variant === 'workgroup') {
-    return launch(workgroup, { ...vectors, grid: [Math.ceil(y.rows / 64), Math.ceil(n / 16), y.images] });
+    // Long sums are added in blocks, as PyTorch's are; short ones save the registers.
+    const constants = { BLOCK_STEPS: a.kernel[0] * a.kernel[1] * x.columns > 1600 ? 32 : 0 };
+    return launch(workgroup, { ...vectors, constants, grid: [Math.ceil(y.rows / 64), Math.ceil(n / 16), y.images] });
   }
   return variant === 'subgroup'
-    ? launch(subgroup, { ...vectors, ...tiles(y, n, { rows: 16, columns: 1, least: 4, widest: 16 }) })
-    : launch(registers, { ...vectors, ...tiles(y, n, { rows: 8, columns: 2, widest: 8 }) });
+    ? launch(subgroup, { ...vectors, ...tiles(y, n, quads) })
+    : launch(registers, { ...vectors, ...tiles(y, n, registerTile) });
 }
 
 interface ThreadTile {
