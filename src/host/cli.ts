@@ -2,6 +2,9 @@
 import { didYouMean } from '../spelling.ts';
 import { type Args, type CommandSpec, columns, commandHelp, parseCommand, usageError } from './args.ts';
 import { bench } from './commands/bench.ts';
+import { convert, inspect } from './commands/checkpoints.ts';
+import { demo } from './commands/demo.ts';
+import { detect } from './commands/detect.ts';
 import { doctor } from './commands/doctor.ts';
 import { verify } from './commands/verify.ts';
 import { createIo, exitCodeOf, type Io, reportError } from './io.ts';
@@ -13,7 +16,7 @@ export interface Command {
   run(args: Args, io: Io): Promise<number>;
 }
 
-const commands: readonly Command[] = [verify, doctor, bench];
+const commands: readonly Command[] = [detect, verify, doctor, bench, convert, inspect, demo];
 
 function overview(): string {
   const rows = commands.map(({ spec }) => [spec.name, spec.summary] as const);

@@ -20,6 +20,8 @@ export interface LoadProgress {
 export interface LoadReply {
   model: string;
   adapter: AdapterInfo;
+  /** What was chosen around a driver's fault. */
+  warnings: string[];
 }
 
 export interface DetectRequest {

@@ -55,6 +55,7 @@ export const detect: Command = {
         size,
       });
       if (loaded.adapter.software) io.warn(softwareWarning);
+      for (const warning of loaded.warnings) io.warn(warning);
       io.print(`${loaded.model} on ${adapterName(loaded.adapter)}${loaded.adapter.software ? ' (software adapter)' : ''}`);
       let code = 0;
       for (const [i, image] of images.entries()) {
