@@ -12,8 +12,13 @@ const root = new URL('../fixtures/checkpoints/', import.meta.url);
 export const fixturePath = (name: string): string => fileURLToPath(new URL(name, root));
 export const fixture = (name: string): Uint8Array<ArrayBuffer> => new Uint8Array(readFileSync(fixturePath(name)));
 export const fixtureText = (name: string): string => readFileSync(fixturePath(name), 'utf8');
-export const fixtureJson = <T>(name: string): T =>
-  JSON.parse(name.endsWith('.gz') ? gunzipSync(fixture(name)).toString() : fixtureText(name)) as T;
+
+const parsed = new Map<string, unknown>();
+/** A fixture of JSON, plain or gzipped, parsed once. */
+export function fixtureJson<T>(name: string): T {
+  if (!parsed.has(name)) parsed.set(name, JSON.parse(name.endsWith('.gz') ? gunzipSync(fixture(name)).toString() : fixtureText(name)));
+  return parsed.get(name) as T;
+}
 
 export const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
@@ -60,7 +65,9 @@ export function sourceOf(
     const count = info.shape.reduce((product, extent) => product * extent, 1);
     if (info.dtype === 'i64') return new Uint8Array(8 * count);
     const seed = Number.parseInt(sha256(new TextEncoder().encode(name)).slice(0, 6), 16) / 2 ** 24;
-    return bytesOf(Float32Array.from({ length: count }, (_, i) => seed + i / 1024));
+    const numbers = new Float32Array(count);
+    for (let i = 0; i < count; i++) numbers[i] = seed + i / 1024;
+    return bytesOf(numbers);
   };
   return {
     tensors,
