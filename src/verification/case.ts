@@ -34,6 +34,10 @@ export class CaseBuilder {
     this.#shapes = outputShapes;
   }
 
+  get name(): string {
+    return this.#case.name;
+  }
+
   attr<T>(name: string, fallback?: T): T {
     const value = this.#case.attrs[name] ?? fallback;
     if (value === undefined) throw new BackdropError('E_VERIFY', `case ${this.#case.name} has no attribute ${name}`);

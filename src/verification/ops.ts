@@ -35,7 +35,6 @@ const LATER: Record<string, string> = {
   adamw: 'the optimizer comes with training',
   clip_grad_norm: 'the optimizer comes with training',
   ema: 'the optimizer comes with training',
-  scatter_add: 'scatter is a gradient; it comes with training',
   bam_pretrain: 'pre-training the BAM comes with training',
   bam_pretrain_sgd: 'pre-training the BAM comes with training',
   region_labels: 'labels of regions come with pre-training the BAM',

@@ -4,9 +4,11 @@ import { type AssociationEncoderConfig, associationEncoderDefaults } from '../..
 import { AssociationEncoder } from '../../models/association-encoder.ts';
 import { BackgroundAttentionModule } from '../../models/background-attention.ts';
 import { ConvFeedForward, GlobalAttention, WindowAttention } from '../../models/pre-norm-block.ts';
-import { biasTensor, plain, weightTensor } from '../../nn/affine.ts';
-import { ConvNorm, Linear } from '../../nn/layers.ts';
+import { type Affine, biasTensor, plain, weightTensor } from '../../nn/affine.ts';
+import { applyConv, ConvNorm, Linear } from '../../nn/layers.ts';
 import { concatColumns } from '../../ops/concat.ts';
+import { batchNormTrain } from '../../ops/norm.ts';
+import { relu } from '../../ops/pointwise.ts';
 import { reduceColumns } from '../../ops/reduce.ts';
 import { channelAttention, rfFuse, rfSpatial, rfStatistics } from '../../ops/rfcbam.ts';
 import type { CaseBuilder, CaseRecipe } from '../case.ts';
@@ -32,6 +34,22 @@ function refuseTraining(b: CaseBuilder): void {
 /** 1 where a cell is padding of the batch. */
 const padOf = (b: CaseBuilder): Tensor | null => (b.has('pad') ? b.input('pad') : null);
 
+/** The expanding convolution with its batch norm in training mode. Our maps are ordered tap by tap, PyTorch's channel by channel. */
+function expandTraining(b: CaseBuilder, x: Tensor, layer: Affine, stride: number): Tensor {
+  const taps = layer.outputs / x.columns;
+  const [weight, bias, mean, variance] = [
+    'p:expand.norm.weight',
+    'p:expand.norm.bias',
+    'b:expand.norm.running_mean',
+    'b:expand.norm.running_var',
+  ].map((name) => b.parameter(name, [layer.outputs], (values) => transpose(values, [x.columns, taps], [1, 0])));
+  const { y, runningMeanAfter, runningVarAfter } = batchNormTrain(applyConv(b.context(), x, layer, stride), weight, bias, mean, variance);
+  const channelsFirst = (values: ArrayLike<number>) => transpose(values, [taps, x.columns], [1, 0]);
+  b.output('b_after:expand.norm.running_mean', runningMeanAfter, channelsFirst);
+  b.output('b_after:expand.norm.running_var', runningVarAfter, channelsFirst);
+  return relu(y);
+}
+
 /** A block's cases hold the AM's or EL's entries without their prefix. */
 const block =
   (variant: 'am' | 'el'): CaseRecipe =>
@@ -46,7 +64,6 @@ const block =
 export const associationCases: Record<string, CaseRecipe> = {
   /** Composed here, since a file's case may have other numbers of channels behind than in front; our layer has not. */
   rfcbam_conv(b) {
-    refuseTraining(b);
     const x = b.image('x');
     const [outputs, inputs, kernel] = b.shape('p:fuse.weight');
     const reduced = b.shape('p:channel.fc1.weight')[0];
@@ -58,6 +75,7 @@ export const associationCases: Record<string, CaseRecipe> = {
       const bias = b.has('p:fuse.bias') ? scope.declare('fuse.bias', [outputs]) : null;
       const spatial = scope.declare('spatial.weight', [1, 2, 3, 3]);
       return {
+        bare: plain('expand.conv.weight', null, { inputs: 1, outputs: inputs * taps, kernel: [kernel, kernel], groups: inputs }),
         expand: new ConvNorm(scope.child('expand'), expand, { activation: 'relu' }),
         fc1: new Linear(scope.child('channel.fc1'), inputs, reduced, false),
         fc2: new Linear(scope.child('channel.fc2'), reduced, inputs, false),
@@ -65,7 +83,8 @@ export const associationCases: Record<string, CaseRecipe> = {
         fuse: plain(fuse, bias, { outputs, inputs, kernel: [kernel, kernel], groups: 1 }),
       };
     });
-    const g = layer.expand.forward(b.context(), x);
+    const training = b.attr('training', false);
+    const g = training ? expandTraining(b, x, layer.bare, b.attr('stride')) : layer.expand.forward(b.context(), x);
     const weight = (of: typeof layer.fuse) => weightTensor(b.graph, of);
     const ca = channelAttention(x, weight(layer.fc1.affine), weight(layer.fc2.affine));
     const sa = rfSpatial(rfStatistics(g, inputs), weight(layer.spatial));

@@ -1,5 +1,6 @@
 /** Golden cases of convolutions and matrix products. */
 import { conv2d, linear } from '../../ops/conv2d.ts';
+import { matmul } from '../../ops/matmul.ts';
 import type { CaseRecipe } from '../case.ts';
 import { transpose } from '../layout.ts';
 
@@ -24,6 +25,23 @@ export const denseCases: Record<string, CaseRecipe> = {
     // Our depthwise output channel j * channels + c is PyTorch's c * multiplier + j.
     const shape = depthwise ? [n, h, w, multiplier, channels] : [n, h, w, out, 1];
     b.output('out', y, (values) => transpose(values, shape, depthwise ? [0, 4, 3, 1, 2] : [0, 3, 4, 1, 2]));
+  },
+
+  /** Batches broadcast. Which operand is transposed shows in the sizes; where it does not, in the case's name. */
+  matmul(b) {
+    const [a, w] = [b.shape('a'), b.shape('b')];
+    const [rows, columns] = b.outputShape('out').slice(-2);
+    const fits = (transposeA: boolean, transposeB: boolean) => {
+      const [m, k] = transposeA ? [a[a.length - 1], a[a.length - 2]] : [a[a.length - 2], a[a.length - 1]];
+      const [inner, n] = transposeB ? [w[w.length - 1], w[w.length - 2]] : [w[w.length - 2], w[w.length - 1]];
+      return m === rows && k === inner && n === columns;
+    };
+    const named = [/transA/i.test(b.name), /transB/i.test(b.name)] as const;
+    const ways = [named, [false, false], [false, true], [true, false], [true, true]] as const;
+    const way =
+      ways.find(([transposeA, transposeB]) => fits(transposeA, transposeB)) ??
+      b.later(`no product of [${a.join(', ')}] and [${w.join(', ')}]`);
+    b.output('out', matmul(b.input('a'), b.input('b'), { transposeA: way[0], transposeB: way[1] }));
   },
 
   linear(b) {

@@ -2,7 +2,7 @@
 import { makeAnchors } from '../../models/anchors.ts';
 import { positionEmbedding } from '../../models/hybrid-encoder.ts';
 import { concatRows } from '../../ops/concat.ts';
-import { embedding, gatherRows } from '../../ops/gather.ts';
+import { embedding, gatherRows, scatterAdd } from '../../ops/gather.ts';
 import { topk } from '../../ops/topk.ts';
 import type { CaseBuilder, CaseRecipe } from '../case.ts';
 import { transpose } from '../layout.ts';
@@ -42,9 +42,15 @@ export const indexCases: Record<string, CaseRecipe> = {
     );
   },
 
+  scatter_add(b) {
+    if (b.attr<number>('dim', 0) !== 1 || b.shape('x').length !== 3)
+      b.later('scatter_add along another dimension than the second of three');
+    b.output('out', scatterAdd(b.input('x'), b.input('src'), b.indices('i')));
+  },
+
   index_select(b) {
     const [rows, ...rest] = b.shape('x');
-    if (b.attr('dim', 0) !== 0) b.later('index_select along another dimension than the first');
+    if (b.attr<number>('dim', 0) !== 0) b.later('index_select along another dimension than the first');
     const columns = rest.reduce((x, y) => x * y, 1);
     b.output('out', gatherRows(b.input('x', [1, rows, columns]), b.indices('i', [1, b.shape('i')[0], 1])));
   },

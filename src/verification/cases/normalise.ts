@@ -1,6 +1,6 @@
 /** Golden cases of normalisations and reductions. */
 import type { Tensor } from '../../graph/graph.ts';
-import { layerNorm, logSoftmax, softmax } from '../../ops/norm.ts';
+import { batchNormTrain, groupNorm, layerNorm, logSoftmax, softmax } from '../../ops/norm.ts';
 import { add, mul, mulAdd, scale } from '../../ops/pointwise.ts';
 import { type Reduction, reduceAll, reduceColumns } from '../../ops/reduce.ts';
 import type { CaseBuilder, CaseRecipe } from '../case.ts';
@@ -79,6 +79,27 @@ export const normaliseCases: Record<string, CaseRecipe> = {
     const scale = b.computed('scale', [w.length], () => Float32Array.from(factor));
     const shift = b.computed('shift', [w.length], () => Float32Array.from(bias, (value, i) => value - mean[i] * factor[i]));
     b.outputImage('out', mulAdd(b.image('x'), scale, shift));
+  },
+
+  batch_norm_train(b) {
+    const { y, runningMeanAfter, runningVarAfter } = batchNormTrain(
+      b.image('x'),
+      b.vector('w'),
+      b.vector('b'),
+      b.vector('rm'),
+      b.vector('rv'),
+      {
+        eps: b.attr('eps', 1e-5),
+        momentum: b.attr('momentum', 0.1),
+      },
+    );
+    b.outputImage('out', y);
+    b.output('running_mean_after', runningMeanAfter);
+    b.output('running_var_after', runningVarAfter);
+  },
+
+  group_norm(b) {
+    b.outputImage('out', groupNorm(b.image('x'), b.vector('w'), b.vector('b'), b.attr('groups'), b.attr('eps', 1e-5)));
   },
 
   reduce: reduceEach,
