@@ -22,9 +22,9 @@ export interface SubjectTiming {
   samples: number[];
   median: number;
   /** Against float64 at single places, relative to the largest value. */
-  error: number;
+  error: number | null;
   /** Against ours everywhere. */
-  difference: number;
+  difference: number | null;
   /** A wrong result, or what went wrong; such a subject does not count. */
   problem: string | null;
 }
@@ -33,6 +33,16 @@ export interface OpComparison {
   name: string;
   flops: number;
   timings: SubjectTiming[];
+}
+
+export interface ModelComparison {
+  name: string;
+  size: number;
+  flops: number;
+  timings: SubjectTiming[];
+  /** Milliseconds of loading, compiling and the first forward. */
+  firsts: Record<string, number>;
+  fileBytes: number;
 }
 
 export interface Verdict {

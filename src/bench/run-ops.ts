@@ -10,7 +10,7 @@ import { traceCase } from './trace.ts';
 
 export interface OpsRequest {
   rounds: number;
-  /** Only cases whose name contains one of these. */
+  /** Names of the cases. */
   cases: string[];
   variants: Record<string, string>;
 }
@@ -48,7 +48,7 @@ export async function benchOps(request: OpsRequest, progress: (value: BenchProgr
   try {
     progress({ label: 'measuring the ceiling' });
     const ceiling = await measureCeiling(gpu, kernels);
-    const cases = opCases.filter(({ name }) => request.cases.length === 0 || request.cases.some((part) => name.includes(part)));
+    const cases = opCases.filter(({ name }) => request.cases.includes(name));
     const report: OpsReport = { adapter: gpu.info, method: '', quantum: 0, ceiling, results: [] };
     for (const [at, op] of cases.entries()) {
       progress({ label: op.name, fraction: at / cases.length });

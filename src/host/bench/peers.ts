@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'puppeteer';
-import type { OpComparison, PeersRequest, PeersStarted } from '../../bench/comparison.ts';
+import type { ModelComparison, OpComparison, PeerName, PeersRequest, PeersStarted } from '../../bench/comparison.ts';
 import { BackdropError } from '../../errors.ts';
 import { adapterChoice, launchChrome, likelyAdapter } from '../chrome.ts';
 import type { Io } from '../io.ts';
@@ -49,8 +49,6 @@ async function bundle(): Promise<Uint8Array> {
     minify: true,
     write: false,
     logLevel: 'silent',
-    // Our models register themselves by being imported.
-    ignoreAnnotations: false,
     plugins: [wgslEsbuild({ minify: true })],
   });
   return outputFiles[0].contents;
@@ -64,7 +62,7 @@ export interface PeersPage {
   readonly chrome: string;
   readonly started: PeersStarted;
   compare(name: string, rounds: number): Promise<OpComparison>;
-  call<T>(method: string, ...args: unknown[]): Promise<T>;
+  compareModel(name: string, size: number, rounds: number, peers: readonly PeerName[]): Promise<ModelComparison>;
 }
 
 export async function withPeers<T>(io: Io, request: PeersRequest, work: (page: PeersPage) => Promise<T>): Promise<T> {
@@ -88,7 +86,12 @@ export async function withPeers<T>(io: Io, request: PeersRequest, work: (page: P
       const call = guarded(page, io);
       io.progress('starting the peers');
       const started = await call<PeersStarted>('start', request);
-      return await work({ chrome: chrome.version, started, call, compare: (name, rounds) => call<OpComparison>('compare', name, rounds) });
+      return await work({
+        chrome: chrome.version,
+        started,
+        compare: (...args) => call<OpComparison>('compare', ...args),
+        compareModel: (...args) => call<ModelComparison>('compareModel', ...args),
+      });
     } finally {
       await chrome.close();
     }
@@ -109,7 +112,7 @@ async function open(browser: import('puppeteer').Browser, origin: string, io: Io
 }
 
 /** Calls a method of the page's `peers`; ends when the page's process, Chrome or the user does. */
-function guarded(page: Page, io: Io): PeersPage['call'] {
+function guarded(page: Page, io: Io): <T>(method: string, ...args: unknown[]) => Promise<T> {
   const gone = new Promise<never>((_, reject) => {
     page.on('error', () => reject(new BackdropError('E_CHROME_CRASHED', "the page's process crashed")));
     page.on('close', () => reject(new BackdropError('E_CHROME_CRASHED', 'the page was closed')));

@@ -1,6 +1,7 @@
 /** Tables of the benchmarks, as Markdown that also reads well in a terminal. */
 import type { Ceiling } from '../../bench/ceiling.ts';
-import { geometricMean, type OpComparison, type SubjectTiming, verdictOf } from '../../bench/comparison.ts';
+import { geometricMean, type ModelComparison, type OpComparison, type SubjectTiming, verdictOf } from '../../bench/comparison.ts';
+import type { CostReport, ModelReport } from '../../bench/run-model.ts';
 import type { OpResult } from '../../bench/run-ops.ts';
 
 /** Columns as wide as their widest cell; the first is aligned left, the others right. */
@@ -55,7 +56,7 @@ function cell(timing: SubjectTiming | undefined, flops: number): string {
 export function comparisonTable(subjects: readonly string[], comparisons: readonly OpComparison[]): string[] {
   const rows = comparisons.map((comparison) => {
     const verdict = verdictOf(comparison);
-    const errors = comparison.timings.filter(({ problem }) => problem === null).map(({ error }) => error);
+    const errors = comparison.timings.flatMap(({ problem, error }) => (problem === null && error !== null ? [error] : []));
     return [
       comparison.name,
       ...subjects.map((name) =>
@@ -82,4 +83,76 @@ export function comparisonSummary(comparisons: readonly OpComparison[]): string 
   const worst = verdicts.reduce((least, verdict) => (verdict.ratio < least.ratio ? verdict : least));
   const mean = geometricMean(verdicts.map(({ ratio }) => ratio));
   return `over the best correct peer of each case: geometric mean ${mean.toFixed(2)}x, worst ${worst.ratio.toFixed(2)}x (${worst.name})`;
+}
+
+/** The whole model on ours and the peers' ONNX loaders. */
+export function modelComparisonTable({ name, size, timings, firsts, flops }: ModelComparison): string[] {
+  const ours = timings.find(({ subject }) => subject === 'backdrop');
+  const rows = timings.map(({ subject, median, samples, difference, problem }) => [
+    subject,
+    samples.length > 0 ? digits(median) : '–',
+    samples.length > 0 ? `${digits(samples[0])}–${digits(samples[samples.length - 1])}` : '–',
+    samples.length > 0 ? digits(flops / median / 1e6) : '–',
+    subject in firsts ? digits(firsts[subject]) : '–',
+    difference === null ? '–' : difference.toExponential(0),
+    problem ?? (subject === 'backdrop' || !ours ? '–' : `${(median / ours.median).toFixed(2)}x`),
+  ]);
+  return table([`${name} @${size}`, 'forward ms', 'min–max', 'GFLOP/s', 'first run ms', 'differs by', 'ours faster'], rows);
+}
+
+export function modelTable(reports: readonly ModelReport[]): string[] {
+  const head = [
+    'model',
+    'forward ms',
+    'min–max',
+    'GFLOP/s',
+    'cold: compile',
+    '+ first',
+    'dispatches',
+    'pipelines',
+    'activations',
+    'weights',
+    'JS µs/dispatch',
+    'created',
+  ];
+  const rows = reports.map(({ model, size, forward, statistics: s, cold, javascript, created }) => [
+    `${model} @${size}`,
+    digits(forward.median),
+    `${digits(forward.min)}–${digits(forward.max)}`,
+    digits(s.flops / forward.median / 1e6),
+    digits(cold.build),
+    digits(cold.first),
+    String(s.dispatches),
+    String(s.pipelines),
+    `${mebibytes(s.activationBytes)} MiB`,
+    `${mebibytes(s.parameterBytes)} MiB`,
+    digits(javascript),
+    String(created),
+  ]);
+  return table(head, rows);
+}
+
+/** Where one model's time goes. */
+export function modelDetails({ model, size, kernels, slowest }: ModelReport): string[] {
+  const byKernel = table(
+    [`${model} @${size}: kernel`, 'dispatches', 'ms', 'share', 'GFLOP/s', 'GB/s'],
+    kernels.map((k) => [k.kernel, String(k.dispatches), ms(k.microseconds), percent(k.share), digits(k.gflops), digits(k.gbps)]),
+  );
+  const byStep = table(
+    ['slowest dispatches', 'kernel', 'ms', 'GFLOP/s', 'GB/s'],
+    slowest.map((s) => [s.label, s.kernel, ms(s.microseconds), digits(s.gflops), digits(s.gbps)]),
+  );
+  return [...byKernel, '', ...byStep, ''];
+}
+
+export function costTable(costs: readonly CostReport[]): string[] {
+  if (costs.length === 0) return [];
+  const middle = (times: readonly number[]) => digits([...times].sort((a, b) => a - b)[times.length >> 1]);
+  const rows = costs.map(({ model, base, modelTimes, baseTimes, cost }) => [
+    `${model} over ${base}`,
+    middle(modelTimes),
+    middle(baseTimes),
+    `${cost >= 0 ? '+' : ''}${(cost * 100).toFixed(1)} %`,
+  ]);
+  return table(['in turn, ms', 'with', 'without', 'cost'], rows);
 }

@@ -1,15 +1,34 @@
 /** "backdrop bench": how fast this adapter runs the operations and the models, and how that compares with other frameworks. */
 import { opCases } from '../../bench/cases.ts';
-import { type OpComparison, type PeerName, type PeersRequest, peerNames } from '../../bench/comparison.ts';
+import { type ModelComparison, type OpComparison, type PeerName, type PeersRequest, peerNames } from '../../bench/comparison.ts';
+import type { CostReport, CostRequest, ModelReport, ModelRequest } from '../../bench/run-model.ts';
 import type { OpsReport, OpsRequest } from '../../bench/run-ops.ts';
+import { models } from '../../models/configs.ts';
 import { type Args, numberOption, textOption, usageError } from '../args.ts';
 import { withPeers } from '../bench/peers.ts';
-import { ceilingLine, comparisonSummary, comparisonTable, opsTable } from '../bench/tables.ts';
+import {
+  ceilingLine,
+  comparisonSummary,
+  comparisonTable,
+  costTable,
+  modelComparisonTable,
+  modelDetails,
+  modelTable,
+  opsTable,
+} from '../bench/tables.ts';
 import type { Command } from '../cli.ts';
 import type { Io } from '../io.ts';
 import { adapterName, softwareWarning, withSession } from '../with-session.ts';
 
 const suites = ['ops', 'model', 'peers'] as const;
+const defaultModels = ['rtdetr-r18', 'rtdetr-r34', 'rtdetr-r50', 'association-detr-r34', 'association-detr-r50'];
+/** What the Association Encoder costs: each with it, and without. */
+const costPairs = [
+  ['association-detr-r34', 'rtdetr-r34'],
+  ['association-detr-r50', 'rtdetr-r50'],
+] as const;
+/** The model that the peers' page compares. */
+const peerModel = 'rtdetr-r18';
 
 export const bench: Command = {
   spec: {
@@ -18,17 +37,22 @@ export const bench: Command = {
     usage: '[ops|model|peers] [options]',
     description: [
       'ops (default): each operation at the shapes of the detectors, with its share of what the adapter can do at most.',
-      'model: whole forward passes: time, dispatches, pipelines, memory, JavaScript time, slowest kernels.',
-      'peers: the operations and RT-DETR-R18 beside tfjs, ONNX Runtime Web and jax-js, interleaved in one page. Needs a clone of',
-      'the repository; installs the peers into tests/peers when they are missing.',
+      'model: whole forward passes: time, dispatches, pipelines, memory, JavaScript time, slowest kernels; then what the Association',
+      'Encoder costs, models with and without it in turn.',
+      'peers: the operations and RT-DETR-R18 beside tfjs, ONNX Runtime Web and jax-js, in turn in one page. Needs a clone of the',
+      'repository; installs the peers into tests/peers when they are missing.',
     ].join('\n'),
     positionals: { name: 'suite', min: 0, max: 1 },
     options: {
-      model: { type: 'string', value: 'NAME,...', help: 'model suite: which models (default: the R18, R34 and R50 families)' },
-      size: { type: 'string', value: 'N', help: 'model suite: input size, a multiple of 32 (default 640)' },
+      model: { type: 'string', value: 'NAME,...', help: `model suite: which models (default: ${defaultModels.join(', ')})` },
+      size: { type: 'string', value: 'N', help: 'input size of models, a multiple of 32 (default 640)' },
       plan: { type: 'boolean', help: "model suite: print each model's memory plan" },
       rounds: { type: 'string', value: 'N', help: 'measurements of each thing (default 5)' },
-      cases: { type: 'string', value: 'TEXT,...', help: 'ops, peers: only cases whose name contains one of these, as in "matmul,softmax"' },
+      cases: {
+        type: 'string',
+        value: 'TEXT,...',
+        help: 'ops, peers: only cases whose name contains one of these; peers has a case "rtdetr"',
+      },
       only: { type: 'string', value: 'PEER,...', help: 'peers: only these of tfjs, ort, jax' },
       variant: { type: 'string', value: 'OP=NAME,...', help: 'force kernel variants, as in gemm=registers' },
     },
@@ -40,14 +64,16 @@ export const bench: Command = {
   },
   async run(args, io) {
     const suite = args.positionals[0] ?? 'ops';
-    if (suite === 'ops') return benchOps(args, io);
-    if (suite === 'peers') return benchPeers(args, io);
-    throw usageError(`unknown suite "${suite}"`, `Suites: ${suites.join(', ')}.`);
+    if (suite === 'ops') await benchOps(args, io);
+    else if (suite === 'model') await benchModels(args, io);
+    else if (suite === 'peers') await benchPeers(args, io);
+    else throw usageError(`unknown suite "${suite}"`, `Suites: ${suites.join(', ')}.`);
+    return 0;
   },
 };
 
 /** A comma-separated option. */
-export const listOption = (args: Args, name: string): string[] => textOption(args, name)?.split(',').filter(Boolean) ?? [];
+const listOption = (args: Args, name: string): string[] => textOption(args, name)?.split(',').filter(Boolean) ?? [];
 
 function variantsOption(args: Args): Record<string, string> {
   const pairs = listOption(args, 'variant').map((text) => text.split('='));
@@ -56,15 +82,26 @@ function variantsOption(args: Args): Record<string, string> {
   return Object.fromEntries(pairs);
 }
 
-const rounds = (args: Args, fallback = 5): number => numberOption(args, 'rounds', fallback, { min: 1, max: 1000, integer: true });
+const roundsOption = (args: Args): number => numberOption(args, 'rounds', 5, { min: 1, max: 1000, integer: true });
+const sizeOption = (args: Args): number => numberOption(args, 'size', 640, { min: 32, max: 4096, multipleOf: 32 });
+
+/** The cases that --cases asks for; throws when there is none. */
+function casesOption(args: Args, others: readonly string[] = []): string[] {
+  const wanted = listOption(args, 'cases');
+  const names = [...opCases.map(({ name }) => name), ...others];
+  const found = names.filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+  if (found.length === 0)
+    throw usageError(`no case contains ${wanted.map((part) => `"${part}"`).join(' or ')}`, `Cases: ${names.join(', ')}.`);
+  return found;
+}
 
 /** Progress lines of the page's long calls. */
-export function showProgress(io: Io): (progress: { label: string; fraction?: number }) => void {
+function showProgress(io: Io): (progress: { label: string; fraction?: number }) => void {
   return ({ label, fraction }) => io.progress(label, fraction);
 }
 
-async function benchOps(args: Args, io: Io): Promise<number> {
-  const request: OpsRequest = { rounds: rounds(args), cases: listOption(args, 'cases'), variants: variantsOption(args) };
+async function benchOps(args: Args, io: Io): Promise<void> {
+  const request: OpsRequest = { rounds: roundsOption(args), cases: casesOption(args), variants: variantsOption(args) };
   await withSession(io, async (session) => {
     const report = await session.call<OpsReport>('bench ops', request, { onProgress: showProgress(io), signal: io.signal });
     io.progressDone();
@@ -75,7 +112,6 @@ async function benchOps(args: Args, io: Io): Promise<number> {
     io.print('');
     for (const line of opsTable(report.results)) io.print(line);
   });
-  return 0;
 }
 
 function timingLine({ method, quantum }: OpsReport): string {
@@ -83,30 +119,77 @@ function timingLine({ method, quantum }: OpsReport): string {
   return `timed by GPU timestamps, ${quantum >= 1000 ? `rounded to ${quantum / 1000} µs` : 'not rounded'}`;
 }
 
-async function benchPeers(args: Args, io: Io): Promise<number> {
+async function benchModels(args: Args, io: Io): Promise<void> {
+  const asked = listOption(args, 'model');
+  const unknown = asked.find((name) => !models.has(name));
+  if (unknown) throw usageError(`unknown model "${unknown}"`, `Models: ${[...models.keys()].join(', ')}.`);
+  const names = asked.length > 0 ? asked : defaultModels;
+  const common = { size: sizeOption(args), rounds: roundsOption(args), variants: variantsOption(args) };
+  const options = { onProgress: showProgress(io), signal: io.signal };
+  const reports: ModelReport[] = [];
+  for (const model of names) {
+    // A Chrome for each: only a fresh one has compiled nothing yet.
+    const report = await withSession(io, (session) => {
+      const request: ModelRequest = { model, profile: true, ...common };
+      return session.call<ModelReport>('bench model', request, options);
+    });
+    if (reports.length === 0 && report.adapter.software) io.warn(softwareWarning);
+    reports.push(report);
+    io.emit({ type: 'bench-model', ...report });
+    for (const line of modelDetails(report)) io.print(line);
+    if (args.values.plan) io.print(`${report.plan}\n`);
+  }
+  io.print(adapterName(reports[0].adapter));
+  io.print('');
+  for (const line of modelTable(reports)) io.print(line);
+
+  const pairs = costPairs.filter(([model, base]) => names.includes(model) && names.includes(base));
+  const costs: CostReport[] = [];
+  for (const [model, base] of pairs) {
+    const request: CostRequest = { model, base, ...common };
+    costs.push(await withSession(io, (session) => session.call<CostReport>('bench cost', request, options)));
+    io.emit({ type: 'bench-cost', ...costs[costs.length - 1] });
+  }
+  if (costs.length > 0) io.print('');
+  for (const line of costTable(costs)) io.print(line);
+}
+
+async function benchPeers(args: Args, io: Io): Promise<void> {
   const only = listOption(args, 'only');
   const unknown = only.find((name) => !peerNames.includes(name as PeerName));
   if (unknown) throw usageError(`unknown peer "${unknown}"`, `Peers: ${peerNames.join(', ')}.`);
   const peers = peerNames.filter((name) => only.length === 0 || only.includes(name));
-  const wanted = listOption(args, 'cases');
-  const cases = opCases.filter(({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)));
+  const wanted = casesOption(args, [peerModel]);
+  const cases = wanted.filter((name) => name !== peerModel);
   const request: PeersRequest = { peers, variants: variantsOption(args) };
+  const [rounds, size] = [roundsOption(args), sizeOption(args)];
   await withPeers(io, request, async (page) => {
     const { started } = page;
     for (const [name, problem] of Object.entries(started.failed)) io.warn(`${name} did not start: ${problem}`);
     if (started.adapter.software) io.warn(softwareWarning);
     const comparisons: OpComparison[] = [];
-    for (const [at, { name }] of cases.entries()) {
+    for (const [at, name] of cases.entries()) {
       io.progress(name, at / cases.length);
-      comparisons.push(await page.compare(name, rounds(args)));
+      comparisons.push(await page.compare(name, rounds));
+    }
+    const running = peers.filter((name) => !(name in started.failed));
+    let whole: ModelComparison | null = null;
+    if (wanted.includes(peerModel)) {
+      io.progress(`${peerModel} @${size}: compiling and running`);
+      whole = await page.compareModel(peerModel, size, rounds, running);
     }
     io.progressDone();
-    io.emit({ type: 'bench-peers', chrome: page.chrome, adapter: started.adapter, comparisons });
-    io.print(`${adapterName(started.adapter)} | ${page.chrome} | medians of ${rounds(args)} rounds, everyone in turn`);
-    io.print('');
-    for (const line of comparisonTable(started.subjects, comparisons)) io.print(line);
-    io.print('');
-    io.print(comparisonSummary(comparisons));
+    io.emit({ type: 'bench-peers', chrome: page.chrome, adapter: started.adapter, comparisons, model: whole });
+    io.print(`${adapterName(started.adapter)} | ${page.chrome} | medians of ${rounds} rounds, everyone in turn`);
+    if (comparisons.length > 0) {
+      io.print('');
+      for (const line of comparisonTable(started.subjects, comparisons)) io.print(line);
+      io.print('');
+      io.print(comparisonSummary(comparisons));
+    }
+    if (whole) {
+      io.print('');
+      for (const line of modelComparisonTable(whole)) io.print(line);
+    }
   });
-  return 0;
 }
