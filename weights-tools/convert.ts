@@ -114,6 +114,9 @@ export function convertCheckpoint(file: TensorSource, options: ConvertOptions): 
       hint: 'run `backdrop inspect` on it',
     });
   }
+  if (options.names !== 'hugging-face' && versionOf(source.tensors.keys()) === 2 && !source.tensors.has('decoder.anchors')) {
+    messages.push("version 2's buffers (decoder.anchors, valid_mask, num_points_scale) are not in the file: load it with strict=False");
+  }
   checkClasses(options.classes, architecture);
 
   const nonFinite: string[] = [];

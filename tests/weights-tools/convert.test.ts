@@ -48,6 +48,8 @@ describe('converting', () => {
   });
   it('other names: v2, and Hugging Face', async () => {
     expect((await convert({ format: 'safetensors', names: 'v2' })).tensors.has('decoder.enc_output.proj.weight')).toBe(true);
+    expect(convertCheckpoint(tiny(), { format: 'pth', names: 'v2' }).messages.at(-1)).toContain('strict=False');
+    expect(convertCheckpoint(sourceOf(modelKeys('rtdetrv2_r18vd')), { format: 'pth' }).messages).toHaveLength(1);
     const hugging = await convert({ format: 'safetensors', names: 'hugging-face' });
     expect(hugging.tensors.has('model.encoder.encoder.0.layers.0.self_attn.q_proj.weight')).toBe(true);
     const back = await convert({ format: 'safetensors' }, hugging);
