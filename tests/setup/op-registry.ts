@@ -63,6 +63,6 @@ export const operations: Record<string, OpBuilder> = {
   unfold: ([x], options) => [unfold(x, options)],
   channelAttention: ([x, fc1, fc2]) => [channelAttention(x, fc1, fc2)],
   rfStatistics: ([g], { channels }) => [rfStatistics(g, channels)],
-  rfSpatial: ([x, w], { side }) => [rfSpatial(x, w, side)].flatMap((sa) => [sa, ...sa.producer!.outputs.slice(1)]),
+  rfSpatial: ([x, w]) => [rfSpatial(x, w)],
   rfFuse: ([g, ca, sa, w, bias]) => [rfFuse(g, ca, sa, w, bias ?? null)],
 };
