@@ -3,31 +3,25 @@
 //   y[image, row, column] = sigmoid(sum over ky, kx, s of w[(ky * 3 + kx) * 2 + s] * x[image, row + ky - 1, column + kx - 1, s])
 //
 // s = 0: maximum, 1: mean. The map is K times as wide and high as the cells of the expansion, and the convolution reaches across
-// their borders. The same values once more as `taps` [cell, tap, 4], tap = K * (row % K) + column % K, each stored four times,
-// which is how the matrix product that follows reads them beside its channels.
+// their borders. Only run where the map itself is asked for: rfcbam/weigh.wgsl computes it on the way.
 //
 // One pixel of the map a thread. Grid: ceil(rows * columns / 64) workgroups folded into x and y, z = images.
 
 struct Params {
   height: u32, // of the map
   width: u32,
-  side: u32, // K
   x_offset: u32, // in pairs
   x_pitch: u32, // from one pixel to the next
   x_batch: u32, // from one image to the next
   y_offset: u32,
   y_pitch: u32,
   y_batch: u32,
-  taps_offset: u32, // in vec4f
-  taps_pitch: u32,
-  taps_batch: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec2f>;
 @group(0) @binding(1) var<storage, read> w: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
-@group(0) @binding(3) var<storage, read_write> taps: array<vec4f>;
-@group(0) @binding(4) var<uniform> params: Params;
+@group(0) @binding(3) var<uniform> params: Params;
 
 // Only exp of -|x|, which cannot overflow.
 fn sigmoid(x: f32) -> f32 {
@@ -54,9 +48,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
       sum += w[tap] * v.x + w[tap + 1u] * v.y;
     }
   }
-  let v = sigmoid(sum);
-  y[params.y_offset + group.z * params.y_batch + pixel * params.y_pitch] = v;
-  let k = params.side;
-  let place = (row / k * (params.width / k) + column / k) * k * k + row % k * k + column % k;
-  taps[params.taps_offset + group.z * params.taps_batch + place * params.taps_pitch] = vec4f(v);
+  y[params.y_offset + group.z * params.y_batch + pixel * params.y_pitch] = sigmoid(sum);
 }

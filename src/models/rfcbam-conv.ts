@@ -43,7 +43,7 @@ export class RfcbamConv {
     const { graph } = context;
     const g = this.#expand.forward(context, x);
     const ca = channelAttention(x, weightTensor(graph, this.#fc1.affine), weightTensor(graph, this.#fc2.affine));
-    const sa = rfSpatial(rfStatistics(g, this.#dim), weightTensor(graph, this.#spatial), this.#kernel);
+    const sa = rfSpatial(rfStatistics(g, this.#dim), weightTensor(graph, this.#spatial));
     this.#tap(context, stage, g, ca, sa);
     return this.#fused(context, g, ca, sa, foldNorm(this.#fuse, norm));
   }

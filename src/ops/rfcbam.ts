@@ -1,18 +1,18 @@
 /**
  * The pieces of a receptive-field CBAM convolution (RFAConv, arXiv 2304.03198) at inference. The expansion g gives every cell
- * kernel² taps of C channels, tap by tap: a depthwise convolution's output. The expanded map is never laid out: `fuse` has
- * stride = kernel, so it is a matrix product over taps and channels, and both attentions are applied to g as it is loaded.
+ * kernel² taps of C channels, tap by tap: a depthwise convolution's output. `fuse` has stride = kernel, so it is a matrix product
+ * over taps and channels of g weighed by both attentions, and nothing is ever shuffled but the statistics.
  */
 
 import rowsShader from '../../shaders/reduce/rows.wgsl';
 import channelShader from '../../shaders/rfcbam/channel-attention.wgsl';
 import spatialShader from '../../shaders/rfcbam/spatial.wgsl';
 import statisticsShader from '../../shaders/rfcbam/statistics.wgsl';
-import { type Layout, type Node, type Operation, shapeError, show, Tensor } from '../graph/graph.ts';
+import weighShader from '../../shaders/rfcbam/weigh.wgsl';
+import { type Node, type Operation, shapeError, show, Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
-import { conv2dOperation, zeros } from './conv2d.ts';
-import { rows } from './pointwise.ts';
+import { linearDispatches, zeros } from './conv2d.ts';
 
 /** Side of the receptive field: g has side² taps. */
 function sideOf(g: Tensor, channels: number): number {
@@ -125,29 +125,21 @@ export function rfStatistics(g: Tensor, channels: number): Tensor {
   return g.graph.add(rfStatisticsOperation, [g], { channels })[0];
 }
 
-export const rfSpatialOperation: Operation<{ side: number }> = {
+export const rfSpatialOperation: Operation<null> = {
   name: 'rfSpatial',
 
-  infer([x, w], { side }) {
-    const [n, h, wide] = x.shape;
-    if (x.shape.length !== 4 || x.columns !== 2 || w.size !== 18 || h % side !== 0 || wide % side !== 0)
-      throw shapeError('rfSpatial', `statistics ${show(x.shape)} in cells of ${side}x${side} with weights ${show(w.shape)}`);
-    return [{ shape: [n, h, wide, 1] }, { shape: [n, h * wide, 4] }];
+  infer([x, w]) {
+    if (x.shape.length !== 4 || x.columns !== 2 || w.size !== 18)
+      throw shapeError('rfSpatial', `statistics ${show(x.shape)} with weights ${show(w.shape)}, expected [.., .., .., 2] and [9, 2, 1]`);
+    return [{ shape: [...x.shape.slice(0, 3), 1] }];
   },
 
-  lower({ inputs: [x, w], outputs: [y, taps], attributes: { side } }) {
+  lower({ inputs: [x, w], outputs: [y] }) {
     const [gx, gy] = fold(Math.ceil(x.rows / 64));
     return [
       launch(spatialShader, {
-        bind: { x, w, y, taps },
-        params: {
-          ...pairs('x', x),
-          ...layoutParams('y', y, 1),
-          ...layoutParams('taps', taps, 4),
-          height: x.shape[1],
-          width: x.shape[2],
-          side,
-        },
+        bind: { x, w, y },
+        params: { ...pairs('x', x), ...layoutParams('y', y, 1), height: x.shape[1], width: x.shape[2] },
         grid: [gx, gy, x.images],
         flops: 36 * x.rows * x.images,
       }),
@@ -157,64 +149,57 @@ export const rfSpatialOperation: Operation<{ side: number }> = {
 
 /**
  * Spatial attention from rfStatistics's [batch, h * side, w * side, 2]: sigmoid of a 3x3 convolution with weights [9, 2, 1] and
- * padding 1, [batch, h * side, w * side, 1]. side is 3 when left out.
+ * padding 1, [batch, h * side, w * side, 1]. Costs nothing where only rfFuse uses it.
  * @throws BackdropError E_SHAPE
  */
-export function rfSpatial(statistics: Tensor, weight: Tensor, side = 3): Tensor {
-  return statistics.graph.add(rfSpatialOperation, [statistics, weight], { side })[0];
-}
-
-/** The rows of a dense tensor cut into shorter ones: the same memory as [images, rows * columns / length, 1, length]. */
-class CutRows extends Tensor {
-  constructor(of: Tensor, length: number) {
-    super(of.graph, [of.images, (of.rows * of.columns) / length, 1, length], of.type, of.value, of.row, of.column);
-  }
-  override layout(): Layout {
-    return { ...super.layout(), pitch: this.columns };
-  }
+export function rfSpatial(statistics: Tensor, weight: Tensor): Tensor {
+  return statistics.graph.add(rfSpatialOperation, [statistics, weight], null)[0];
 }
 
 export const rfFuseOperation: Operation<null> = {
   name: 'rfFuse',
-  // A matrix product with four extras, two of which are the attentions.
-  maxExtras: 2,
+  maxExtras: 4,
   fusesEpilogue: () => true,
 
-  infer([g, ca, taps, w]) {
+  infer([g, ca, x, , w]) {
     const [n, h, wide] = g.shape;
     const side = sideOf(g, ca.columns);
-    if (ca.images !== n || ca.rows !== 1 || taps.images !== n || taps.rows !== h * wide * side * side)
-      throw shapeError('rfFuse', `expansion ${show(g.shape)}, channel attention ${show(ca.shape)}, spatial attention ${show(taps.shape)}`);
+    if (ca.images !== n || ca.rows !== 1 || x.images !== n || x.shape[1] !== h * side || x.shape[2] !== wide * side)
+      throw shapeError('rfFuse', `expansion ${show(g.shape)}, channel attention ${show(ca.shape)}, statistics ${show(x.shape)}`);
     if (w.size !== g.columns * w.columns) throw shapeError('rfFuse', `expansion ${show(g.shape)} with weights ${show(w.shape)}`);
     return [{ shape: [n, h, wide, w.columns] }];
   },
 
-  /**
-   * One convolution: a tap is a pixel, side² pixels below each other are a cell, and kernel and stride are one cell. So the
-   * attentions are an ordinary prologue: one value a channel, and one value a pixel.
-   */
+  /** Weighs g, then one matrix product over taps and channels. */
   lower(node, context) {
-    const [g, ca, taps, w, bias] = node.inputs;
-    const [y] = node.outputs;
-    if (g.layout().pitch !== g.columns) throw shapeError('rfFuse', `the expansion ${show(g.shape)} may not be a window`);
-    const kernel = [g.columns / ca.columns, 1] as const;
-    const mul = { row: rows.mul, constants: [] };
-    const product = {
-      ...node,
-      operation: conv2dOperation,
-      attributes: { kernel, stride: kernel, padding: [0, 0], dilation: [1, 1], groups: 1, flat: false },
-      inputs: [new CutRows(g, ca.columns), w, bias],
-      outputs: [y.viewAs([y.images, y.rows, 1, y.columns])],
-      prologue: {
-        steps: [
-          { ...mul, operands: ['v', 0] },
-          { ...mul, operands: ['v', 1] },
-        ],
-        extras: [ca, taps],
+    const [g, ca, x, kernel, w, bias] = node.inputs;
+    const z = context.temporary(g.shape);
+    const side = sideOf(g, ca.columns);
+    const unit: Unit = ca.columns % 4 === 0 && [g, ca, z].every(inVectors) ? 4 : 1;
+    const channels = ca.columns / unit;
+    const [gx, gy] = fold(Math.ceil((g.rows * side * side * Math.ceil(channels / 8)) / 64));
+    const { ca_offset, ca_batch } = layoutParams('ca', ca, unit);
+    const weigh = launch(weighShader, {
+      label: 'weigh',
+      ...elements(unit),
+      bind: { g, ca, x, w: kernel, y: z },
+      params: {
+        ...layoutParams('g', g, unit),
+        ...layoutParams('y', z, unit),
+        ...pairs('x', x),
+        ca_offset,
+        ca_batch,
+        height: g.shape[1],
+        width: g.shape[2],
+        side,
+        channels,
       },
-    } as Parameters<typeof conv2dOperation.lower>[0];
-    // Each value of taps stands there four times, for kernels that walk vec4f: no step along the channels.
-    return conv2dOperation.lower(product, context).map((dispatch) => ({ ...dispatch, params: { ...dispatch.params, extra1_column: 0 } }));
+      grid: [gx, gy, g.images],
+      flops: 2 * g.size,
+    });
+    // [taps, C, out] without gaps is [taps * C, out].
+    const rows = new Tensor(w.graph, [g.columns, w.columns], w.type, w.value, w.row, w.column);
+    return [weigh, ...linearDispatches(node as Node, [z, rows, bias], context)];
   },
 };
 
@@ -224,7 +209,8 @@ export const rfFuseOperation: Operation<null> = {
  * @throws BackdropError E_SHAPE
  */
 export function rfFuse(g: Tensor, ca: Tensor, sa: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
-  const spatial: Node | null = sa.producer;
+  const spatial = sa.producer;
   if (spatial?.operation.name !== 'rfSpatial') throw shapeError('rfFuse', 'the spatial attention must come from rfSpatial');
-  return g.graph.add(rfFuseOperation, [g, ca, spatial.outputs[1], weight, bias ?? zeros(g, weight.columns)], null)[0];
+  const [statistics, kernel] = spatial.inputs;
+  return g.graph.add(rfFuseOperation, [g, ca, statistics, kernel, weight, bias ?? zeros(g, weight.columns)], null)[0];
 }

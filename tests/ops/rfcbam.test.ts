@@ -137,30 +137,21 @@ function spatial(x: ArrayLike<number>, weight: ArrayLike<number>, [n, rows, colu
 
 describe('rfSpatial', () => {
   it.each([
-    [2, 6, 9, 3],
-    [1, 3, 3, 3],
-    [1, 1, 1, 1],
-    [1, 10, 5, 5],
-  ])('batch %i, %i x %i in cells of side %i', async (n, rows, columns, side) => {
+    [2, 6, 9],
+    [1, 3, 3],
+    [1, 1, 1],
+    [1, 10, 5],
+  ])('batch %i, %i x %i', async (n, rows, columns) => {
     const r = random(3);
     const [x, weight] = [r.array(n * rows * columns * 2), r.array(18)];
     const inputs = [
       { data: x, shape: [n, rows, columns, 2] },
       { data: weight, shape: [9, 2, 1] },
     ];
-    const { outputs } = await runOp('rfSpatial', inputs, { side }, { outputs: 2 });
+    const { outputs } = await runOp('rfSpatial', inputs);
     expect(outputs[0].shape).toEqual([n, rows, columns, 1]);
     expectClose(outputs[0].data, spatial(x, weight, [n, rows, columns]), absolute);
     expectFar(outputs[0].data, spatial(x, weight, [n, rows, columns], true), absolute);
-    // The second output is the first in the order of taps, four times each.
-    const taps = outputs[1].data;
-    const cells = columns / side;
-    for (let i = 0; i < n * rows * columns; i++) {
-      const [image, y, q] = [Math.floor(i / rows / columns), Math.floor(i / columns) % rows, i % columns];
-      const cell = (image * (rows / side) + Math.floor(y / side)) * cells + Math.floor(q / side);
-      const at = (cell * side * side + (y % side) * side + (q % side)) * 4;
-      for (let j = 0; j < 4; j++) expect(taps[at + j]).toBe(outputs[0].data[i]);
-    }
   });
 });
 
@@ -221,7 +212,7 @@ describe('rfFuse', () => {
       attributes,
     });
     const steps = [
-      step('rfSpatial', ['map', 'kernel'], 'sa', { side: k }),
+      step('rfSpatial', ['map', 'kernel'], 'sa'),
       step('rfFuse', ['g', 'ca', 'sa', 'weight', ...(withBias ? ['bias'] : [])], 'fused'),
       ...(relu ? [step('pointwise', ['fused'], 'y', { row: 'relu' })] : []),
     ];
@@ -251,12 +242,12 @@ describe('rfFuse', () => {
     [1, 2, 2, 5, 4, 4],
   ])('batch %i, %i x %i cells of side %i, %i to %i channels', async (...size) => {
     const { y, kernels, arrays, sa } = await run(size);
-    expect(kernels[0]).toBe('rfcbam/spatial');
+    expect(kernels[0]).toBe('rfcbam/weigh');
     expect(kernels.length).toBe(2);
     expectClose(y, fuse(arrays, sa, size), absolute);
   });
 
-  it.each(['registers', 'subgroup', 'workgroup', 'direct'])('gemm/%s applies both attentions', async (variant) => {
+  it.each(['registers', 'subgroup', 'workgroup', 'direct'])('gemm/%s takes the weighed expansion', async (variant) => {
     const size = [2, 4, 5, 3, 8, 12];
     const { y, kernels, arrays, sa } = await run(size, { variant });
     expect(kernels[1]).toMatch(new RegExp(`/${variant}$`));
