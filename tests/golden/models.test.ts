@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import type { CaseReport } from '../../src/verification/report.ts';
-import { failures, goldenFiles, readFixture, readHeader, verify } from './fixtures.ts';
+import { failures, goldenFiles, readFixture, readHeader, verify } from './gpu-golden.ts';
 
 /** Seconds to minutes each on a software adapter; `npm run test:full` runs them all. */
 const always = new Set(['full-rtdetr_r18vd-formula.safetensors', 'full-association_detr_r34-formula.safetensors']);

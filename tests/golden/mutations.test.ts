@@ -1,6 +1,6 @@
 /** Verification can fail: small changes to golden files, each of which it must notice. */
 import { describe, expect, test } from 'vitest';
-import { failures, readFixture, readHeader, verify } from './fixtures.ts';
+import { failures, readFixture, readHeader, verify } from './gpu-golden.ts';
 
 /** A copy of a file with the float32 values of one tensor changed. */
 function withValues(file: string, tensor: string, change: (values: Float32Array) => void): Uint8Array<ArrayBuffer> {

@@ -1,7 +1,7 @@
 /** Every operation of the ops-* files, forward, against PyTorch's float64 values. */
 import { describe, expect, test } from 'vitest';
 import { page } from '../setup/gpu.ts';
-import { failures, goldenFiles, readFixture, readHeader, verify } from './fixtures.ts';
+import { failures, goldenFiles, readFixture, readHeader, verify } from './gpu-golden.ts';
 
 /** Whole modules with training batch norms: they come with training, and this list then goes. */
 const later = /^(bam_train|bam_odd_train|bam_own_train|bam_rfrf_train|bam_short_conv_train|ae_residual_train|ae_mask_own_train)$/;
@@ -15,7 +15,7 @@ for (const file of goldenFiles('ops-')) {
       expect(await page.call('verify-cases', { name: file, file: { bytes } })).toEqual(cases.map(({ name }) => name));
     });
 
-    test.each(cases.map(({ name, op }) => [name, op]))('%s (%s)', async (name, _, { skip }) => {
+    test.for(cases)('$name ($op)', async ({ name }, { skip }) => {
       const [report] = await verify(file, bytes, [name]);
       if (later.test(name)) {
         expect(report).toMatchObject({ status: 'later', tensors: [] });
