@@ -1,0 +1,87 @@
+// What a page pays to load us: the library bundled and minified as esbuild.config.mjs does it, compressed as servers do it.
+import { gzipSync } from 'node:zlib';
+import { root, wgslEsbuild } from './wgsl-plugin.mjs';
+
+/** Most that detection may take, all WGSL included: 60 KB. */
+export const detectLimit = 60_000;
+
+/**
+ * @typedef {object} BundleSize
+ * @property {string} name
+ * @property {number} bytes minified
+ * @property {number} gzip gzip -9
+ * @property {{ path: string, bytes: number }[]} parts what it is made of, largest first
+ */
+
+/** Pages that use the library: one that detects, with every model and kernel; one that takes everything; one that only reads checkpoints. */
+export const bundles = {
+  detect: "export { Detector } from './src/index.ts';",
+  everything: "export * from './src/index.ts';",
+  checkpoints: "export * from './src/checkpoints/index.ts';",
+};
+
+/**
+ * Bundles in memory and measures.
+ * @param {Record<string, string>} [entries]
+ * @returns {Promise<BundleSize[]>}
+ */
+export async function measureBundles(entries = bundles) {
+  const { build } = await import('esbuild');
+  return Promise.all(
+    Object.entries(entries).map(async ([name, contents]) => {
+      const { outputFiles, metafile } = await build({
+        absWorkingDir: root,
+        stdin: { contents, resolveDir: root, loader: 'ts' },
+        outfile: 'page.js',
+        bundle: true,
+        format: 'esm',
+        target: 'es2023',
+        platform: 'browser',
+        minify: true,
+        legalComments: 'none',
+        metafile: true,
+        write: false,
+        logLevel: 'silent',
+        plugins: [wgslEsbuild({ minify: true })],
+      });
+      const [bundle] = outputFiles;
+      const [{ inputs }] = Object.values(metafile.outputs);
+      const parts = Object.entries(inputs).map(([path, { bytesInOutput }]) => ({ path, bytes: bytesInOutput }));
+      return {
+        name,
+        bytes: bundle.contents.length,
+        gzip: gzipSync(bundle.contents, { level: 9 }).length,
+        parts: parts.sort((a, b) => b.bytes - a.bytes),
+      };
+    }),
+  );
+}
+
+/**
+ * The measurements as lines of text: each bundle, and where its bytes are by folder.
+ * @param {BundleSize[]} sizes
+ * @returns {string[]}
+ */
+export function sizeTable(sizes) {
+  const kb = (/** @type {number} */ bytes) => `${(bytes / 1000).toFixed(1)} KB`.padStart(10);
+  return sizes.flatMap(({ name, bytes, gzip, parts }) => {
+    /** @type {Map<string, number>} */
+    const folders = new Map();
+    for (const { path, bytes: part } of parts) {
+      const folder = path.split('/').slice(0, 2).join('/');
+      folders.set(folder, (folders.get(folder) ?? 0) + part);
+    }
+    const rows = [...folders].sort(([, a], [, b]) => b - a).map(([folder, part]) => `  ${folder.padEnd(28)}${kb(part)}`);
+    return [`${name.padEnd(14)}${kb(bytes)} minified ${kb(gzip)} gzipped`, ...rows];
+  });
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const sizes = await measureBundles();
+  for (const line of sizeTable(sizes)) console.log(line);
+  const detect = sizes.find(({ name }) => name === 'detect');
+  if (detect && detect.gzip > detectLimit) {
+    console.error(`the detect bundle has ${detect.gzip} bytes gzipped; ${detectLimit} are allowed`);
+    process.exitCode = 1;
+  }
+}
