@@ -13,8 +13,9 @@ function withValues(file: string, tensor: string, change: (values: Float32Array)
   return bytes;
 }
 
-/** A copy of a file with a text of its metadata changed to another of the same length. */
-function withText(file: string, from: string, to: string): Uint8Array<ArrayBuffer> {
+/** A copy of a file with a text of its metadata, which is JSON inside JSON, changed to another of the same length. */
+function withText(file: string, ...change: [from: string, to: string]): Uint8Array<ArrayBuffer> {
+  const [from, to] = change.map((text) => text.replaceAll('"', '\\"'));
   const bytes = readFixture(file);
   const { dataStart } = readHeader(bytes);
   const text = new TextDecoder().decode(bytes.subarray(8, dataStart));
