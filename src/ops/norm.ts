@@ -7,7 +7,7 @@ import softmaxRows from '../../shaders/norm/softmax-rows.wgsl';
 import { type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
-import { add, mul, mulAdd, pointwise, rows, scale, sub } from './pointwise.ts';
+import { blend, mul, mulAdd, pointwise, rows, scale, sub } from './pointwise.ts';
 import { moments } from './reduce.ts';
 
 /**
@@ -158,7 +158,7 @@ export function batchNormTrain(
   if (count < 2) throw shapeError('batchNormTrain', `${show(x.shape)} has one value a channel; a batch's variance needs two`);
   const { mean, variance } = moments(x, { joinImages: true });
   const moved = (running: Tensor, now: Tensor, factor: number): Tensor =>
-    add(scale(now.viewAs([x.columns]), momentum * factor), scale(running, 1 - momentum));
+    blend(now.viewAs([x.columns]), momentum * factor, running, 1 - momentum);
   return {
     y: standardise(x, mean, variance, weight, bias, eps),
     runningMeanAfter: moved(runningMean, mean, 1),
