@@ -73,6 +73,15 @@ export interface DetectionResult {
   height: number;
 }
 
+/** Detectors on one device share what was compiled. */
+const caches = new WeakMap<Gpu, KernelCache>();
+
+function kernelsOf(gpu: Gpu): KernelCache {
+  const kernels = caches.get(gpu) ?? new KernelCache(gpu);
+  caches.set(gpu, kernels);
+  return kernels;
+}
+
 function isWeights(source: WeightSource | FileLike | string | URL): source is WeightSource {
   return typeof source === 'object' && 'tensors' in source && 'readFloat32' in source;
 }
@@ -86,7 +95,10 @@ async function openWeights(source: WeightSource | FileLike | string | URL, signa
 }
 
 function labelsOf(source: WeightSource, classes: number, given?: readonly string[]): readonly string[] {
-  if (given) return given;
+  if (given) {
+    if (given.length === classes) return given;
+    throw new BackdropError('E_INPUT', `${given.length} labels were given for a model of ${classes} classes.`);
+  }
   try {
     const names: unknown = JSON.parse(source.metadata?.get('classes') ?? 'null');
     if (Array.isArray(names) && names.length === classes && names.every((name) => typeof name === 'string')) return names;
@@ -114,9 +126,16 @@ export class Detector {
   #queue: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
-  private constructor(gpu: Gpu, kernels: KernelCache, selfTest: SelfTestResult, source: WeightSource, options: LoadOptions) {
-    this.config = modelFor(source, options.model);
-    this.labels = labelsOf(source, this.config.classes, options.labels);
+  private constructor(
+    gpu: Gpu,
+    kernels: KernelCache,
+    selfTest: SelfTestResult,
+    source: WeightSource,
+    config: ModelConfig,
+    options: LoadOptions,
+  ) {
+    this.config = config;
+    this.labels = labelsOf(source, config.classes, options.labels);
     this.selfTest = selfTest;
     this.warnings = selfTest.warnings;
     this.#gpu = gpu;
@@ -140,15 +159,16 @@ export class Detector {
     signal?.throwIfAborted();
     const weights = await openWeights(source, signal);
     // Before the device: what cannot be loaded should say so at once.
-    modelFor(weights, options.model);
+    const config = modelFor(weights, options.model);
     signal?.throwIfAborted();
     const gpu = options.gpu ?? (await openDevice());
     let detector: Detector | null = null;
     try {
-      const kernels = new KernelCache(gpu);
+      const kernels = kernelsOf(gpu);
       const selfTest = await runSelfTest(gpu, kernels);
+      if (!selfTest.passed) throw selfTestError(selfTest, gpu.info);
       signal?.throwIfAborted();
-      detector = new Detector(gpu, kernels, selfTest, weights, options);
+      detector = new Detector(gpu, kernels, selfTest, weights, config, options);
       await detector.#program(detector.#size, options);
       signal?.throwIfAborted();
       return detector;
@@ -261,6 +281,13 @@ export class Detector {
     this.#parameters.destroy();
     if (this.#ownsGpu) this.#gpu.close();
   }
+}
+
+function selfTestError({ failures }: SelfTestResult, { vendor, architecture, description }: AdapterInfo): BackdropError {
+  return new BackdropError('E_GPU_SELF_TEST', `This adapter computes wrong results: ${failures.join('; ')}.`, {
+    hint: 'Update the graphics driver, or use another browser or adapter. Please report it with the adapter below.',
+    details: { failures, vendor, architecture, description },
+  });
 }
 
 function sizeOf(size: InputSize): readonly [number, number] {

@@ -11,8 +11,10 @@ export interface PixelImage {
 /** Anything createImageBitmap takes (a Blob or File turns by its EXIF orientation), or pixels. */
 export type DetectorImage = PixelImage | ImageBitmapSource;
 
-const isPixels = (image: DetectorImage): image is PixelImage =>
-  'data' in image && ArrayBuffer.isView(image.data) && 'width' in image && 'height' in image;
+function isPixels(image: DetectorImage): image is PixelImage {
+  if (!('data' in image && 'width' in image && 'height' in image)) return false;
+  return image.data instanceof Uint8ClampedArray || image.data instanceof Uint8Array;
+}
 
 /** @throws BackdropError E_IMAGE */
 export async function readPixels(image: DetectorImage): Promise<PixelImage> {

@@ -1,4 +1,5 @@
 /** The recorded step from an image's pixels to the network's input. One for each pair of sizes; the latest few are kept. */
+import { BackdropError } from '../errors.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { KernelCache } from '../gpu/kernels.ts';
 import { Graph } from '../graph/graph.ts';
@@ -30,7 +31,14 @@ export class Preprocessor {
     program.submitInto('tensor', target, input);
   }
 
+  /** @throws BackdropError E_IMAGE for a picture that no buffer of the adapter holds */
   async #program(fromWidth: number, fromHeight: number, width: number, height: number): Promise<Program> {
+    const most = Math.floor(this.#gpu.device.limits.maxStorageBufferBindingSize / 4);
+    if (fromWidth * fromHeight > most) {
+      throw new BackdropError('E_IMAGE', `The picture has ${fromWidth}x${fromHeight} pixels, this adapter takes ${most}.`, {
+        hint: 'Scale the picture down first; the network sees far fewer pixels anyway.',
+      });
+    }
     const key = [fromWidth, fromHeight, width, height].join('x');
     let program = this.#programs.get(key);
     this.#programs.delete(key);

@@ -145,13 +145,20 @@ export class Program {
     const accesses = dispatches.map(accessesOf);
     const plan = planMemory(accesses, { reuse: options.reuseMemory !== false, outputs });
     const { limits } = gpu.device;
-    for (const { bytes, value } of plan.placements) {
+    const bound = [...plan.placements, ...[...graph.inputs.values()].map(({ value }) => ({ value, bytes: boundBytes(value) }))];
+    for (const { bytes, value } of bound) {
       if (bytes > limits.maxStorageBufferBindingSize) {
         throw limitError('maxStorageBufferBindingSize', bytes, limits.maxStorageBufferBindingSize, value.label);
       }
     }
     for (const bytes of plan.arenas) {
       if (bytes > limits.maxBufferSize) throw limitError('maxBufferSize', bytes, limits.maxBufferSize, 'The activation arena');
+    }
+    for (const { grid, label } of dispatches) {
+      const most = Math.max(...grid);
+      if (most > limits.maxComputeWorkgroupsPerDimension) {
+        throw limitError('maxComputeWorkgroupsPerDimension', most, limits.maxComputeWorkgroupsPerDimension, label);
+      }
     }
     await parameters.load(graph.parameters.size ? [...graph.parameters.values()].map((t) => t.parameter!) : []);
     const compiled = await kernels.prepare(dispatches, options.onProgress);
@@ -197,11 +204,6 @@ export class Program {
         entries.push({ binding: shader.params.binding, resource: { buffer: uniforms, offset: slot, size: shader.params.size } });
       slot += slots[i];
       const { pipeline, layout } = compiled[i];
-      for (const n of dispatch.grid) {
-        if (n > limits.maxComputeWorkgroupsPerDimension) {
-          throw limitError('maxComputeWorkgroupsPerDimension', n, limits.maxComputeWorkgroupsPerDimension, dispatch.label);
-        }
-      }
       gpu.counters.bindGroups += 1;
       const bindGroup = gpu.device.createBindGroup({ label: dispatch.label, layout, entries });
       return { pipeline, bindGroup, grid: dispatch.grid, label: dispatch.label, kernel: shader.name, flops: dispatch.flops ?? 0, bytes };
@@ -209,6 +211,7 @@ export class Program {
     gpu.device.queue.writeBuffer(uniforms, 0, uniformData);
     const memory = await gpu.guard(gpu.device.popErrorScope());
     if (memory) {
+      for (const buffer of [...arenas, ...inputs.values(), uniforms]) gpu.destroyBuffer(buffer);
       throw new BackdropError(
         'E_GPU_OOM',
         `The device has no room for ${plan.arenas.reduce((a, b) => a + b, 0)} bytes of activations: ${memory.message}`,

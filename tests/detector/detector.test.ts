@@ -12,7 +12,6 @@ interface Reply {
   progress: string[];
   selfTest: SelfTestResult;
   labels: string[];
-  loaded: Counters;
   left: number;
   after: string;
 }
@@ -113,5 +112,17 @@ describe('the self-test', () => {
       expect(result).toMatchObject({ passed: true, failures: [], warnings: [], variants: {} });
     }
     expect(leaked).toBe(0);
+  });
+
+  it('finds a fault in the fast matrix product and goes around it', async () => {
+    const result = await page.call<SelfTestResult>('self-test of a faulty driver', { faulty: 'gemm/', sound: 'gemm/registers' });
+    expect(result).toMatchObject({ passed: true, variants: { gemm: 'registers' } });
+    expect(result.failures).toEqual(['matrix product: wrong result on this adapter']);
+    expect(result.warnings[0]).toContain('matrix product');
+  });
+
+  it('does not pass where no variant is right', async () => {
+    const result = await page.call<SelfTestResult>('self-test of a faulty driver', { faulty: 'gemm/' });
+    expect(result).toMatchObject({ passed: false, failures: ['matrix product: wrong result on this adapter'] });
   });
 });
