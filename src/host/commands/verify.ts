@@ -57,17 +57,18 @@ export const verify: Command = {
             const counts = count(report);
             for (const key of ['pass', 'fail', 'later', 'tensors'] as const) total[key] += counts[key];
           } catch (error) {
-            // One file that cannot be read says nothing about the others; a browser that died does.
-            if (!(error instanceof BackdropError) || !/^E_(VERIFY|ST_|CKPT_|FILE_|IMAGE|MODEL_|INPUT)/.test(error.code)) throw error;
+            // One file that cannot be read or built says nothing about the others; a browser that died does.
+            io.signal.throwIfAborted();
+            if (error instanceof BackdropError && /^E_(CHROME|WEBGPU)_|^E_GPU_LOST$/.test(error.code)) throw error;
+            const found = error instanceof BackdropError ? error : new BackdropError('E_VERIFY', String(error), { cause: error });
             broken += 1;
             io.progressDone();
-            io.print(io.paint('red', `${basename(path)}: ${error.code}: ${error.message}`));
-            if (error.hint) io.note(`  ${error.hint}`);
-            io.emit({ type: 'error', file: path, ...error.toJSON() });
+            io.print(io.paint('red', `${basename(path)}: ${found.code}: ${found.message}`));
+            if (found.hint) io.note(`  ${found.hint}`);
+            io.emit({ type: 'error', file: path, ...found.toJSON() });
           }
         }
-        summary(io, total, broken);
-        return total.fail > 0 || broken > 0 ? 1 : 0;
+        return summary(io, total, broken) ? 0 : 1;
       },
       adapter ? { adapter } : {},
     );
@@ -134,17 +135,21 @@ function print(io: Io, report: FileReport): void {
 const nameWidth = 46;
 
 function tensorLine(io: Io, report: FileReport, c: CaseReport, t: TensorReport): string {
-  const name = report.kind === 'operations' ? `${c.name}/${t.name}` : t.name;
+  // A model's file is run twice; its second run is told apart.
+  const name = report.kind === 'operations' ? `${c.name}/${t.name}` : c.name === 'deployed' ? `deployed: ${t.name}` : t.name;
   const verdict = t.ok ? 'ok' : io.paint('red', 'FAIL');
   const remarks = [t.metric === 'max abs' ? '' : t.metric, t.against === 'float32' ? "against PyTorch's float32" : '', t.note ?? ''];
   return `  ${name.padEnd(nameWidth)} ${number(t.error)} ${number(t.torch)} ${number(t.limit)}  ${verdict}  ${remarks.filter(Boolean).join('; ')}`.trimEnd();
 }
 
-function summary(io: Io, total: Totals, broken: number): void {
-  const failed = total.fail > 0 || broken > 0;
+/** The last line. True when something was compared and everything agrees. */
+function summary(io: Io, total: Totals, broken: number): boolean {
+  const compared = total.pass + total.fail > 0;
+  const ok = compared && total.fail === 0 && broken === 0;
   const words = [`${total.pass} cases passed`, `${total.fail} failed`, `${total.later} later`, `${total.tensors} tensors compared`];
   if (broken > 0) words.push(`${broken} files could not be verified`);
-  io.print(io.paint(failed ? 'red' : 'green', `${failed ? 'FAILED' : 'OK'}: ${words.join(', ')}`));
-  if (total.pass + total.fail === 0 && broken === 0) io.warn('nothing was compared');
-  io.emit({ type: 'summary', ...total, broken, ok: !failed });
+  const verdict = ok ? 'OK' : compared || broken > 0 ? 'FAILED' : 'NOTHING COMPARED';
+  io.print(io.paint(ok ? 'green' : 'red', `${verdict}: ${words.join(', ')}`));
+  io.emit({ type: 'summary', ...total, broken, ok });
+  return ok;
 }
