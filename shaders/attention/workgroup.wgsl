@@ -5,8 +5,8 @@
 // masked by a large negative bias such as -1e9, and a query whose keys are all masked gives some finite value.
 //
 // D is a multiple of 4 and at most 64, everything in vec4f. This variant is for real GPUs. A workgroup takes 16 queries of a
-// head; keys and values share one tile. 64 threads compute 16 x 32 scores (2 queries x 4 keys each), then turn four threads a
-// query scores into weights, then sum values: COLUMNS threads lie along a row of y, and each has the rows
+// head; keys and values share one tile. 64 threads compute 16 x 32 scores (2 queries x 4 keys each), then four threads a
+// query turn scores into weights, then all sum values: COLUMNS threads lie along a row of y, and each has the rows
 // local / COLUMNS + i * 64 / COLUMNS. Workgroup memory: 32 * D * 4 + 16 * D * 4 + 2.3 KiB, 14.3 KiB at D = 64.
 //
 // Grid: x = ceil(queries / 16), y = heads, z = sequences (images, or windows of images).

@@ -131,10 +131,11 @@ describe('attention', () => {
     expectClose(outputs[0].data, attentionReference(s, a), tolerance);
   });
 
-  it('heads too wide for workgroup memory take the registers', async () => {
+  it('heads of 96, in three column chunks', async () => {
     const s = { batch: 1, queries: 3, keys: 5, heads: 1, d: 96 };
     const a = arrays(s, 9);
-    const { outputs } = await run(s, a);
+    const { outputs, kernels } = await run(s, a, undefined, {}, { variants: { attention: 'quads' } });
+    expect(kernels).toEqual(['attention/quads']);
     expectClose(outputs[0].data, attentionReference(s, a), tolerance);
   });
 
