@@ -20,6 +20,8 @@ struct Params {
   x_offset: u32,
   x_pitch: u32, // from one row to the next
   x_batch: u32, // from one image to the next
+  weight_offset: u32,
+  bias_offset: u32,
   y_offset: u32,
   y_pitch: u32,
   y_batch: u32,
@@ -109,6 +111,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let target_row = params.y_offset + image * params.y_batch + row * params.y_pitch;
   for (var c = local; c < params.columns; c += 64u) {
     let v = (x[first + c] - mean - rest) * scale;
-    y[target_row + c] = epilogue(fma(v, weight[c], bias[c]), image, row, c);
+    y[target_row + c] = epilogue(fma(v, weight[params.weight_offset + c], bias[params.bias_offset + c]), image, row, c);
   }
 }

@@ -19,7 +19,8 @@ type RowVariant = 'scalar' | 'rows' | 'workgroup';
 function rowVariant(tensors: readonly Tensor[], { target }: LowerContext): RowVariant {
   const forced = target.variants.norm as RowVariant | undefined;
   if (forced === 'scalar' || !tensors.every(inVectors)) return 'scalar';
-  return forced ?? (target.software ? 'rows' : 'workgroup');
+  // A short row would leave most of a workgroup idle.
+  return forced ?? (target.software || tensors[0].columns < 128 ? 'rows' : 'workgroup');
 }
 
 function rowGrid(variant: RowVariant, { images, rows }: Tensor): [number, number, number] {
@@ -50,6 +51,8 @@ export const layerNormOperation: Operation<{ eps: number }> = {
       params: {
         ...params,
         ...layoutParams('x', x, unit),
+        ...layoutParams('weight', weight, unit),
+        ...layoutParams('bias', bias, unit),
         ...layoutParams('y', y, unit),
         images: y.images,
         rows: y.rows,

@@ -82,7 +82,8 @@ describe('layerNorm', () => {
   it.each(VARIANTS)('%s: reads a window and writes into one', async (variant) => {
     const shape = [2, 7, 24];
     const inputs = inputsOf(shape, 4);
-    const options = { variants: { norm: variant }, inputWindows: { 0: { left: 4, right: 8, top: 2, bottom: 1 } } };
+    const inputWindows = { 0: { left: 4, right: 8, top: 2, bottom: 1 }, 1: { left: 4 }, 2: { left: 8, right: 4 } };
+    const options = { variants: { norm: variant }, inputWindows };
     for (const outputWindow of [
       { left: 8, right: 4 },
       { left: 3, right: 2 },
