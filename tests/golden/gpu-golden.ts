@@ -14,6 +14,9 @@ export function goldenFiles(prefix: string): string[] {
     .sort();
 }
 
+/** Where a fixture lies, for the command line. */
+export const fixturePath = (name: string): string => folder + name;
+
 export function readFixture(name: string): Uint8Array<ArrayBuffer> {
   return new Uint8Array(readFileSync(folder + name));
 }
