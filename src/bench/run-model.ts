@@ -50,21 +50,24 @@ export interface LoadedModel {
   destroy(): void;
 }
 
-export async function loadModel(
-  gpu: Gpu,
-  kernels: KernelCache,
-  name: string,
-  size: number,
-  variants: Record<string, string> = {},
-  progress: (value: BenchProgress) => void = () => {},
-): Promise<LoadedModel> {
+export interface LoadModelOptions {
+  size: number;
+  variants?: Record<string, string>;
+  /** Makes the best class logit of every token an output, too: `scores` [1, tokens, 1]. */
+  scores?: boolean;
+  progress?: (value: BenchProgress) => void;
+}
+
+export async function loadModel(gpu: Gpu, kernels: KernelCache, name: string, options: LoadModelOptions): Promise<LoadedModel> {
+  const { size, variants = {}, progress = () => {} } = options;
   const model = buildModel(name);
   const parameters = new ParameterStore(gpu, benchSource(model.parameters));
   const trace = (): Graph => {
     const graph = new Graph();
-    const { logits, boxes } = model.trace(graph, graph.input('image', [1, size, size, 3]));
+    const { logits, boxes, tokenScores } = model.trace(graph, graph.input('image', [1, size, size, 3]));
     graph.output('logits', logits);
     graph.output('boxes', boxes);
+    if (options.scores) graph.output('scores', tokenScores);
     return graph;
   };
   const begin = performance.now();
@@ -126,7 +129,7 @@ export async function benchModel(request: ModelRequest, progress: (value: BenchP
   const kernels = new KernelCache(gpu);
   const { model, size, rounds } = request;
   try {
-    const loaded = await loadModel(gpu, kernels, model, size, request.variants, progress);
+    const loaded = await loadModel(gpu, kernels, model, { size, variants: request.variants, progress });
     const { program } = loaded;
     await forwardMilliseconds(gpu, program);
     const objects = () => gpu.counters.buffers + gpu.counters.bindGroups + gpu.counters.pipelines;
@@ -194,8 +197,8 @@ export async function benchCost(request: CostRequest, progress: (value: BenchPro
   const kernels = new KernelCache(gpu);
   try {
     const [a, b] = [
-      await loadModel(gpu, kernels, model, size, variants, progress),
-      await loadModel(gpu, kernels, base, size, variants, progress),
+      await loadModel(gpu, kernels, model, { size, variants, progress }),
+      await loadModel(gpu, kernels, base, { size, variants, progress }),
     ];
     const modelTimes: number[] = [];
     const baseTimes: number[] = [];

@@ -97,8 +97,11 @@ export async function jaxModel(bytes: Uint8Array<ArrayBuffer>, image: Float32Arr
       for (const y of Object.values(outputs)) y.dispose();
     },
     async result() {
-      const { logits, boxes } = run(input.ref) as Record<string, Tensor>;
-      return { logits: (await logits.data()) as Float32Array, boxes: (await boxes.data()) as Float32Array };
+      const [logits, boxes, scores] = await read(run(input.ref) as Record<string, Tensor>);
+      return { logits, boxes, scores };
     },
   };
 }
+
+const read = ({ logits, boxes, scores }: Record<string, Tensor>) =>
+  Promise.all([logits, boxes, scores].map(async (y) => (await y.data()) as Float32Array));

@@ -1,6 +1,7 @@
 /**
  * RT-DETR (arXiv 2304.08069) as an ONNX file, as the official code exports it for inference: batch norms folded, RepVGG branches
- * merged, basic ResNet blocks. Input `image` [1, 3, size, size], outputs `logits` [1, queries, classes], `boxes` [1, queries, 4].
+ * merged, basic ResNet blocks. Input `image` [1, 3, size, size], outputs `logits` [1, queries, classes], `boxes` [1, queries, 4]
+ * and the best class logit of every token, `scores` [1, tokens].
  * Average pools are written as reshape and mean, since jax-js's loader has no AveragePool.
  */
 import { makeAnchors } from '../../src/models/anchors.ts';
@@ -249,7 +250,11 @@ function deformable(
   return w.layer(w.reshape(w.transpose(mixed, [2, 0, 1]), [1, queries, size]), `${prefix}.output_proj`, size);
 }
 
-function decoder(w: Writer, config: ModelConfig, maps: readonly Value[]): { logits: string; boxes: string } {
+function decoder(
+  w: Writer,
+  config: ModelConfig,
+  maps: readonly Value[],
+): { logits: string; boxes: string; scores: string; tokens: number } {
   const { decoderHidden: size, heads, queries, decoderLayers, decoderFfn } = config;
   const levels = maps.map((map, i) => w.unit(map, `decoder.input_proj.${i}`, 1, 1, null));
   const memory = w.graph.add(
@@ -281,15 +286,16 @@ function decoder(w: Writer, config: ModelConfig, maps: readonly Value[]): { logi
     x = w.norm(w.add(x, w.layer(inner, `${prefix}.linear2`, decoderFfn)), `${prefix}.norm3`);
     boxes = w.graph.add('Sigmoid', [w.add(box(x, `decoder.dec_bbox_head.${i}`), w.inverseSigmoid(boxes))]);
   }
-  return { logits: w.layer(x, `decoder.dec_score_head.${decoderLayers - 1}`, size), boxes };
+  return { logits: w.layer(x, `decoder.dec_score_head.${decoderLayers - 1}`, size), boxes, scores: best, tokens };
 }
 
 /** The file's bytes. `get` gives the tensors of the state dictionary. RT-DETR v1 with basic blocks only. */
 export function rtdetrOnnx(config: ModelConfig, size: number, get: (name: string) => Float32Array): Uint8Array<ArrayBuffer> {
   const w = new Writer(get);
   const image: Value = { name: w.graph.input('image', [1, 3, size, size]), channels: 3, size };
-  const { logits, boxes } = decoder(w, config, encoder(w, config, backbone(w, config, image)));
+  const { logits, boxes, scores, tokens } = decoder(w, config, encoder(w, config, backbone(w, config, image)));
   w.graph.output('logits', logits, [1, config.queries, config.classes]);
   w.graph.output('boxes', boxes, [1, config.queries, 4]);
+  w.graph.output('scores', scores, [1, tokens]);
   return w.graph.finish();
 }

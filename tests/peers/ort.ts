@@ -155,8 +155,9 @@ export async function ortModel(bytes: Uint8Array, image: Float32Array, size: num
       for (const y of Object.values(outputs)) y.dispose();
     },
     async result() {
-      const { logits, boxes } = await session.run(tensors);
-      return { logits: (await logits.getData(true)) as Float32Array, boxes: (await boxes.getData(true)) as Float32Array };
+      const outputs = await session.run(tensors);
+      const read = async (name: string) => (await outputs[name].getData(true)) as Float32Array;
+      return { logits: await read('logits'), boxes: await read('boxes'), scores: await read('scores') };
     },
   };
 }

@@ -18,10 +18,15 @@ export interface Subject {
   prepare(op: OpCase, data: Data): Promise<Prepared | null>;
 }
 
-/** The RT-DETR forward on a subject: image [3, size, size] in, logits and boxes out. */
+export interface ModelOutputs {
+  logits: Float32Array;
+  boxes: Float32Array;
+  /** Best class logit of every token. */
+  scores: Float32Array;
+}
+
+/** The RT-DETR forward on a subject. */
 export interface PreparedModel {
   run(): Promise<void>;
-  result(): Promise<{ logits: Float32Array; boxes: Float32Array }>;
-  /** Kernel launches of one forward, where the subject tells. */
-  readonly dispatches?: number;
+  result(): Promise<ModelOutputs>;
 }

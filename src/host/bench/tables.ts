@@ -88,16 +88,21 @@ export function comparisonSummary(comparisons: readonly OpComparison[]): string 
 /** The whole model on ours and the peers' ONNX loaders. */
 export function modelComparisonTable({ name, size, timings, firsts, flops }: ModelComparison): string[] {
   const ours = timings.find(({ subject }) => subject === 'backdrop');
-  const rows = timings.map(({ subject, median, samples, difference, problem }) => [
+  const exponent = (value: number | null) => (value === null ? '–' : value.toExponential(0));
+  const rows = timings.map(({ subject, median, samples, error, difference, problem }) => [
     subject,
     samples.length > 0 ? digits(median) : '–',
     samples.length > 0 ? `${digits(samples[0])}–${digits(samples[samples.length - 1])}` : '–',
     samples.length > 0 ? digits(flops / median / 1e6) : '–',
     subject in firsts ? digits(firsts[subject]) : '–',
-    difference === null ? '–' : difference.toExponential(0),
+    exponent(error),
+    exponent(difference),
     problem ?? (subject === 'backdrop' || !ours ? '–' : `${(median / ours.median).toFixed(2)}x`),
   ]);
-  return table([`${name} @${size}`, 'forward ms', 'min–max', 'GFLOP/s', 'first run ms', 'differs by', 'ours faster'], rows);
+  return table(
+    [`${name} @${size}`, 'forward ms', 'min–max', 'GFLOP/s', 'first run ms', 'scores differ', 'queries differ', 'ours faster'],
+    rows,
+  );
 }
 
 export function modelTable(reports: readonly ModelReport[]): string[] {
