@@ -1,0 +1,69 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { root } from '../../src/host/wgsl-plugin.mjs';
+import { page } from '../setup/gpu.ts';
+import { writeWeights } from './weights.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'backdrop-detect-'));
+const picture = join(folder, 'picture.png');
+let weights: string;
+
+const run = (...args: string[]) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'src/host/backdrop.mjs'), 'detect', ...args], {
+    encoding: 'utf8',
+  });
+  return { status, stdout, stderr };
+};
+
+beforeAll(async () => {
+  weights = writeWeights(folder);
+  writeFileSync(picture, await page.call<Uint8Array>('make picture', { type: 'image/png', width: 200, height: 120 }));
+  writeFileSync(join(folder, 'text.jpg'), 'no picture');
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('backdrop detect', () => {
+  it('gives JSON lines, annotated pictures, and goes on after a bad picture', () => {
+    const out = join(folder, 'out');
+    const few = ['--weights', weights, '--size', '160', '--threshold', '0.01', '--max', '3'];
+    const { status, stdout, stderr } = run(picture, join(folder, 'text.jpg'), ...few, '--json', '--out', out);
+    const [found, bad] = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(found).toMatchObject({ type: 'detections', image: picture, width: 200, height: 120, model: 'rtdetr-r18' });
+    expect(found.detections).toHaveLength(3);
+    for (const { score, label, box } of found.detections) {
+      expect(score).toBeGreaterThanOrEqual(0.01);
+      expect(label).toBeTypeOf('string');
+      expect(Object.keys(box)).toEqual(['xmin', 'ymin', 'xmax', 'ymax']);
+    }
+    expect(Object.keys(found.timings)).toEqual(['decode', 'preprocess', 'inference', 'postprocess']);
+    expect(bad).toMatchObject({ type: 'error', code: 'E_IMAGE' });
+    expect(status).toBe(1);
+    expect(readdirSync(out)).toEqual(['picture.detected.png']);
+    if (found.adapter.software) expect(stderr).toContain('software adapter');
+  });
+
+  it.each([
+    ['no weights option', () => [picture], 2, 'needs --weights'],
+    ['no such weights', () => [picture, '--weights', join(folder, 'none')], 1, 'E_FILE_MISSING'],
+    ['no such picture', () => [join(folder, 'none.jpg'), '--weights', weights], 1, 'E_IMAGE'],
+    ['a size that is no multiple of 32', () => [picture, '--weights', weights, '--size', '100'], 2, 'a multiple of 32'],
+    ['a threshold above 1', () => [picture, '--weights', weights, '--threshold', '50'], 2, 'from 0 to 1'],
+    ['weights that are none', () => [picture, '--weights', picture], 1, 'E_ST_HEADER'],
+    ['an unknown model', () => [picture, '--weights', weights, '--model', 'rtdetr-r19'], 1, 'rtdetr-r1'],
+    ['a model that the weights do not fit', () => [picture, '--weights', weights, '--model', 'rtdetr-r50'], 1, 'E_CKPT_'],
+  ])('with %s it stops, says why, and leaves nothing behind', (_, args, code, words) => {
+    const before = readdirSync(folder);
+    const { status, stdout, stderr } = run(...args(), '--out', join(folder, 'nothing'));
+    expect({ status, stdout }).toEqual({ status: code, stdout: '' });
+    expect(stderr).toContain(words);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(existsSync(join(folder, 'nothing'))).toBe(false);
+    expect(readdirSync(folder)).toEqual(before);
+  });
+});
