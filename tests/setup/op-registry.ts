@@ -1,10 +1,12 @@
 /** Operations by name, for tests that build graphs in the page (tests/setup/ops.page.ts). */
 import type { Tensor } from '../../src/graph/graph.ts';
 import { attention } from '../../src/ops/attention.ts';
+import { boxesToCorners, cornersToBoxes, pairOverlap, tableDistance, tableOverlap } from '../../src/ops/boxes.ts';
 import { concatColumns, concatRows } from '../../src/ops/concat.ts';
 import { deformableAttention, deformableSample } from '../../src/ops/deformable-attention.ts';
 import { embedding, gatherRows, scatterAdd } from '../../src/ops/gather.ts';
 import { gridSample } from '../../src/ops/grid-sample.ts';
+import { crossEntropy, giouLoss, l1Loss, matcherCost } from '../../src/ops/losses.ts';
 import { matmul } from '../../src/ops/matmul.ts';
 import { batchNormTrain, groupNorm, layerNorm, logSoftmax, softmax } from '../../src/ops/norm.ts';
 import { pointwise, rows } from '../../src/ops/pointwise.ts';
@@ -61,6 +63,15 @@ export const operations: Record<string, OpBuilder> = {
   pixelShuffle: ([x], { factor }) => [pixelShuffle(x, factor)],
   pixelUnshuffle: ([x], { factor }) => [pixelUnshuffle(x, factor)],
   unfold: ([x], options) => [unfold(x, options)],
+  boxesToCorners: ([x]) => [boxesToCorners(x)],
+  cornersToBoxes: ([x]) => [cornersToBoxes(x)],
+  pairOverlap: ([a, b]) => Object.values(pairOverlap(a, b)),
+  tableOverlap: ([a, b]) => Object.values(tableOverlap(a, b)),
+  tableDistance: ([a, b]) => [tableDistance(a, b)],
+  l1Loss: ([a, b]) => [l1Loss(a, b)],
+  giouLoss: ([a, b]) => [giouLoss(a, b)],
+  crossEntropy: ([logits, targets]) => [crossEntropy(logits, targets)],
+  matcherCost: ([logits, boxes, labels, targets], weights) => [matcherCost(logits, boxes, labels, targets, weights)],
   channelAttention: ([x, fc1, fc2]) => [channelAttention(x, fc1, fc2)],
   rfStatistics: ([g], { channels }) => [rfStatistics(g, channels)],
   rfSpatial: ([x, w]) => [rfSpatial(x, w)],
