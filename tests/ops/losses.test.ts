@@ -1,7 +1,6 @@
 /** Boxes and losses against float64, over sizes that are no multiples of anything. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { rows } from '../../src/ops/pointwise.ts';
 import { runOp } from '../setup/gpu-ops.ts';
 import { type Random, random } from '../setup/random.ts';
 import { expectClose, expectFar } from '../setup/tolerance.ts';
