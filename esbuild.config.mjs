@@ -23,6 +23,7 @@ const common = {
 const library = [
   { in: 'src/index.ts', out: 'index' },
   { in: 'src/checkpoints/index.ts', out: 'checkpoints' },
+  { in: 'weights-tools/index.ts', out: 'weights-tools' },
 ];
 // These import modules for their effect (handlers register themselves), which "sideEffects": false of the library
 // would drop: ignoreAnnotations.

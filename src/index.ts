@@ -1,3 +1,4 @@
+/// <reference types="@webgpu/types" preserve="true" />
 /**
  * Backdrop: a WebGPU compute framework and the detectors built on it. Nothing here touches `navigator` or a GPU constant
  * before a function is called.

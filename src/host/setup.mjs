@@ -89,7 +89,7 @@ export async function setup({ chrome = true } = {}) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
-    await setup();
+    await setup({ chrome: !process.argv.includes('--no-chrome') });
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     say(error.message);
