@@ -73,10 +73,6 @@ fn extra3_at(image: u32, row: u32, column: u32) -> Value {
 fn epilogue(v: Value, image: u32, row: u32, column: u32) -> Value { return v; }
 
 fn apply(index: u32) {
-  if (FLAT == 1u) {
-    if (index < params.columns) { y[params.y_offset + index] = epilogue(x[params.x_offset + index * params.x_column], 0u, 0u, index); }
-    return;
-  }
   let line = index / params.columns;
   let column = index - line * params.columns;
   let image = line / params.rows;
@@ -86,11 +82,27 @@ fn apply(index: u32) {
   y[params.y_offset + image * params.y_batch + row * params.y_pitch + column] = epilogue(v, image, row, column);
 }
 
+fn apply_flat(index: u32) {
+  y[params.y_offset + index] = epilogue(x[params.x_offset + index * params.x_column], 0u, 0u, index);
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
   let start = (group.y * groups.x + group.x) * 256u;
   let first = start + select(local, local * 4u, ADJACENT == 1u);
   let step = select(64u, 1u, ADJACENT == 1u);
+  if (FLAT == 1u) {
+    // One test for all four, but at the end.
+    if (first + 3u * step < params.columns) {
+      apply_flat(first);
+      apply_flat(first + step);
+      apply_flat(first + 2u * step);
+      apply_flat(first + 3u * step);
+    } else {
+      for (var index = first; index < min(first + 4u * step, params.columns); index += step) { apply_flat(index); }
+    }
+    return;
+  }
   apply(first);
   apply(first + step);
   apply(first + 2u * step);
