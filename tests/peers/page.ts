@@ -16,7 +16,7 @@ import { Tfjs } from './tfjs.ts';
 const LIMIT = 1e-4;
 /** Of whole models, against ours: the score of every token; logits and boxes of the queries chosen by it. */
 const SCORE_LIMIT = 1e-3;
-const MODEL_LIMIT = 5e-2;
+const MODEL_LIMIT = 0.1;
 /** A batch of runs between two waits takes about this long, so that waiting does not count. */
 const BATCH_MS = 60;
 const MAX_BATCH = 40;
