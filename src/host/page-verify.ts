@@ -22,6 +22,8 @@ export interface VerifyRequest {
 
 export interface VerifyAnswer {
   adapter: AdapterInfo;
+  /** WebGPU features in use. */
+  features: string[];
   report: FileReport;
 }
 
@@ -88,7 +90,7 @@ register<VerifyRequest>('verify', async (request, { progress, signal }): Promise
     onProgress: (state) => progress(state satisfies VerifyProgress),
     ...(only ? { select: (name: string) => only.has(name) } : {}),
   });
-  return { adapter: gpu.info, report };
+  return { adapter: gpu.info, features: [...gpu.device.features].sort(), report };
 });
 
 /** Names of the cases in a file. */

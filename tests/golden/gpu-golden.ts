@@ -32,10 +32,22 @@ export function readHeader(bytes: Uint8Array<ArrayBuffer>): {
   return { metadata, tensors, dataStart: 8 + length };
 }
 
-/** Verifies a file, or some of its cases. */
-export async function verify(name: string, bytes: Uint8Array<ArrayBuffer>, only?: readonly string[]): Promise<readonly CaseReport[]> {
-  const request: VerifyRequest = { name, file: { bytes }, photo: null, ...(only ? { only } : {}) };
+/** Verifies a file, or some of its cases; `variants` forces kernels by operation name. */
+export async function verify(
+  name: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  only?: readonly string[],
+  variants: Readonly<Record<string, string>> = {},
+): Promise<readonly CaseReport[]> {
+  const request: VerifyRequest = { name, file: { bytes }, photo: null, variants, ...(only ? { only } : {}) };
   return (await page.call<VerifyAnswer>('verify', request)).report.cases;
+}
+
+/** Does this adapter have subgroups? Kernels that use them do not compile without. */
+export async function hasSubgroups(): Promise<boolean> {
+  const name = 'ops-pool.safetensors';
+  const request: VerifyRequest = { name, file: { bytes: readFixture(name) }, only: [] };
+  return (await page.call<VerifyAnswer>('verify', request)).features.includes('subgroups');
 }
 
 /** What went wrong in a case, one line a tensor; empty when all is well. */

@@ -1,7 +1,7 @@
 /** Every operation of the ops-* files, forward, against PyTorch's float64 values. */
 import { describe, expect, test } from 'vitest';
 import { page } from '../setup/gpu.ts';
-import { failures, goldenFiles, readFixture, readHeader, verify } from './gpu-golden.ts';
+import { failures, goldenFiles, hasSubgroups, readFixture, readHeader, verify } from './gpu-golden.ts';
 
 /** Whole modules with training batch norms: they come with training, and this list then goes. */
 const later = /^(bam_train|bam_odd_train|bam_own_train|bam_rfrf_train|bam_short_conv_train|ae_residual_train|ae_mask_own_train)$/;
@@ -26,3 +26,22 @@ for (const file of goldenFiles('ops-')) {
     });
   });
 }
+
+describe('kernels that this adapter would not choose', () => {
+  const chosen: [file: string, operation: string, variant: string][] = [
+    ...['direct', 'registers', 'subgroup', 'workgroup'].flatMap((v): [string, string, string][] => [
+      ['ops-conv', 'gemm', v],
+      ['ops-matmul', 'gemm', v],
+    ]),
+    ...['scalar', 'rows', 'workgroup'].map((v): [string, string, string] => ['ops-norm', 'norm', v]),
+    ...['scalar', 'quads', 'workgroup'].map((v): [string, string, string] => ['ops-attn', 'attention', v]),
+    ['ops-sample', 'deformable', 'scalar'],
+  ];
+  test.for(chosen)('%s with %s = %s', async ([name, operation, variant], { skip }) => {
+    if (/subgroup|quads/.test(variant) && !(await hasSubgroups())) skip('this adapter has no subgroups');
+    const file = `${name}.safetensors`;
+    const reports = await verify(file, readFixture(file), undefined, { [operation]: variant });
+    expect(reports.flatMap((report) => failures(report).map((line) => `${report.name}/${line}`))).toEqual([]);
+    expect(new Set(reports.map(({ status }) => status))).toEqual(new Set(['pass']));
+  });
+});
