@@ -30,6 +30,7 @@ const library = [
 const pages = [
   { in: 'src/host/page.ts', out: 'host/page' },
   { in: 'demo/main.ts', out: 'demo/main' },
+  { in: 'demo/weights-worker.ts', out: 'demo/weights-worker' },
 ];
 const node = [{ in: 'src/host/cli.ts', out: 'host/cli' }];
 const demoFiles = ['index.html', 'style.css'];

@@ -3,6 +3,7 @@ import { BackdropError } from '../src/errors.ts';
 import { decodeImage, drawBoxes, imagePixels, labelColor } from '../src/host/image.ts';
 import { type Detection, Detector, models } from '../src/index.ts';
 import { missingWebGpu, type Trouble, troubleOf } from './trouble.ts';
+import { withWeights } from './weights-source.ts';
 
 function element<T extends HTMLElement>(id: string): T {
   const found = document.getElementById(id);
@@ -58,17 +59,30 @@ function enqueue(work: () => Promise<void>): void {
   });
 }
 
+/** How the file fitted the model. */
+function report(messages: readonly string[]): void {
+  const lines = messages.map((message) => Object.assign(document.createElement('li'), { textContent: message }));
+  element('report').replaceChildren(...lines);
+}
+
 async function loadModel(file: File): Promise<void> {
   detector?.dispose();
   detector = undefined;
   found = [];
   loading = new AbortController();
-  progress(`Loading ${file.name}`);
-  detector = await Detector.load(file, {
-    ...(modelSelect.value === '' ? {} : { model: modelSelect.value }),
-    size: Number(sizeSelect.value),
-    signal: loading.signal,
-    onProgress: ({ stage, loaded, total }) => progress(stage === 'weights' ? 'Loading weights' : 'Compiling kernels', loaded / total),
+  const { signal } = loading;
+  report([]);
+  progress(`Opening ${file.name}`);
+  const model = modelSelect.value;
+  detector = await withWeights(file, { signal, ...(model === '' ? {} : { model }) }, (source, { config, labels, messages }) => {
+    report(messages);
+    return Detector.load(source, {
+      model: config,
+      ...(labels ? { labels } : {}),
+      size: Number(sizeSelect.value),
+      signal,
+      onProgress: ({ stage, loaded, total }) => progress(stage === 'weights' ? 'Loading weights' : 'Compiling kernels', loaded / total),
+    });
   });
   const { adapter, config } = detector;
   const name = adapter.description || [adapter.vendor, adapter.architecture].filter(Boolean).join(' ') || 'unnamed adapter';
@@ -149,8 +163,10 @@ function list(boxes: Detection[]): void {
   element('detections').replaceChildren(...rows);
 }
 
-function openFile(file: File): void {
-  if (/\.safetensors$/i.test(file.name)) {
+const isWeights = (file: File): boolean => /\.(safetensors|pth|pt|bin|ckpt)$/i.test(file.name);
+
+function openFile(file: File, weights = isWeights(file)): void {
+  if (weights) {
     weightsFile = file;
     loading?.abort();
     enqueue(() => loadModel(file));
@@ -172,10 +188,10 @@ function start(): void {
     element('adapter').textContent = name ?? '';
     if (!adapter) show(troubleOf(new BackdropError('E_WEBGPU_NO_ADAPTER', 'WebGPU is there, but it offers no graphics adapter.')));
   });
-  weights.addEventListener('change', () => weights.files?.[0] && openFile(weights.files[0]));
-  imageInput.addEventListener('change', () => imageInput.files?.[0] && openFile(imageInput.files[0]));
+  weights.addEventListener('change', () => weights.files?.[0] && openFile(weights.files[0], true));
+  imageInput.addEventListener('change', () => imageInput.files?.[0] && openFile(imageInput.files[0], false));
   for (const select of [modelSelect, sizeSelect]) {
-    select.addEventListener('change', () => weightsFile && openFile(weightsFile));
+    select.addEventListener('change', () => weightsFile && openFile(weightsFile, true));
   }
   threshold.addEventListener('input', () => {
     element('threshold-value').textContent = `${Math.round(Number(threshold.value) * 100)} %`;

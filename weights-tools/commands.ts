@@ -57,7 +57,7 @@ function expectedOf(catalogue: ModelCatalogue, model: string): ExpectedTensors {
 }
 
 /** Class names, one a line; empty lines do not count. */
-async function readClasses(path: string): Promise<string[]> {
+export async function readClasses(path: string): Promise<string[]> {
   try {
     const lines = (await readFile(path, 'utf8')).replace(/^\uFEFF/, '').split(/\r?\n/);
     return lines.map((line) => line.trim()).filter((line) => line !== '');
@@ -120,7 +120,7 @@ async function runConvert(args: CommandArgs, io: CommandIo, catalogue: ModelCata
   }
 }
 
-function warnNonFinite(names: readonly string[], io: CommandIo): void {
+export function warnNonFinite(names: readonly string[], io: CommandIo): void {
   if (names.length === 0) return;
   const more = names.length > 5 ? ` and ${names.length - 5} more` : '';
   io.warn(`NaN or infinite values in ${names.slice(0, 5).join(', ')}${more}`);

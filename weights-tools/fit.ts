@@ -148,15 +148,16 @@ export function fitCheckpoint(file: TensorSource, expected: ExpectedTensors, opt
     else unexpected.push(name);
   }
   const report: FitReport = { architecture, path, loaded, missing, unexpected, misshaped, ignored, reinitialised, added, messages: [] };
-  if (!options.partial) refuse(report, part, options.fileName ?? 'the checkpoint');
+  if (!options.partial) refuse(report, part, options);
   const mapping: Mapping = new Map(loaded.map((name) => [name, [{ from: aliases.get(name) ?? name }]]));
   return { source: mapSource(official.source, mapping), report: { ...report, messages: messagesOf(report, classes) } };
 }
 
 /** DETR's heads count "no object" too; the message speaks of the heads' own numbers. */
 function messagesOf(report: FitReport, classes: [number, number] | undefined): string[] {
-  const { loaded, missing, unexpected, misshaped, reinitialised, added, architecture, path } = report;
-  const messages = [`${architecture.title}${path && `, from ${path}`}: ${loaded.length} tensors loaded`];
+  const { loaded, missing, unexpected, misshaped, ignored, reinitialised, added, architecture, path } = report;
+  const aside = ignored.length > 0 ? `, ${ignored.length} ignored (counters and computed buffers)` : '';
+  const messages = [`${architecture.title}${path && `, from ${path}`}: ${loaded.length} tensors loaded${aside}`];
   if (classes) messages.push(`${classes[0]} → ${classes[1]} classes: ${headPattern(reinitialised)} re-initialised`);
   if (added.length > 0)
     messages.push(
@@ -181,11 +182,11 @@ function some(items: readonly string[]): string {
   return items.length <= 5 ? items.join(', ') : `${items.slice(0, 5).join(', ')} and ${items.length - 5} more`;
 }
 
-function refuse(report: FitReport, part: boolean, file: string): void {
+function refuse(report: FitReport, part: boolean, { fileName: file = 'the checkpoint', partial }: FitOptions): void {
   const { missing, misshaped, loaded, architecture } = report;
-  const hint = architecture.model
-    ? `the file fits the model ${architecture.model}; --partial loads what fits`
-    : '--partial loads what fits';
+  const fits = architecture.model ? `the file fits the model ${architecture.model}` : 'choose another model or file';
+  // Only where the caller has that choice.
+  const hint = partial === undefined ? fits : `${fits}; --partial loads what fits`;
   const details = { missing: missing.slice(0, 5), misshaped: misshaped.slice(0, 5), loaded: loaded.length, found: architecture };
   if (loaded.length === 0) {
     throw new BackdropError('E_CKPT_ARCH', `${file} holds ${architecture.title}: none of its tensors fits the model`, { hint, details });

@@ -38,6 +38,9 @@ export function compareWeights(tensors: Shapes, table: ParameterTable): FitDiffe
   return differences;
 }
 
+/** Whether inference does without this entry of the state dictionary. */
+export const isOptional = (name: string): boolean => OPTIONAL.test(name);
+
 const count = ({ missing, unexpected, misshaped }: FitDifferences): number => missing.length + unexpected.length + misshaped.length;
 
 /** The switches of the Association Encoder that leave a trace in names and shapes; null where there is none. */
@@ -89,6 +92,28 @@ function nearest(tensors: Shapes): { config: ModelConfig; differences: FitDiffer
 }
 
 /**
+ * The model asked for, else the one that the metadata names, else the published one that names and shapes fit best; whether they
+ * do fit is another question. Of a model given by name, the number of classes and the Association Encoder's switches are the file's.
+ *
+ * @throws BackdropError E_MODEL_UNKNOWN, E_MODEL_CONFIG, and E_CKPT_ARCH where nothing is asked for and nothing is near
+ */
+export function configFor(source: WeightSource, model?: string | ModelConfig): ModelConfig {
+  const { tensors } = source;
+  const asked = model ?? knownName(source.metadata?.get('model'));
+  if (typeof asked === 'object') return modelConfig(asked);
+  if (asked !== undefined) {
+    const { classes, associationEncoder } = changesFor(tensors);
+    const encoder = associationEncoder && modelConfig(asked).associationEncoder ? { associationEncoder } : {};
+    return modelConfig(asked, { ...(classes ? { classes } : {}), ...encoder });
+  }
+  const found = nearest(tensors);
+  if (found) return found.config;
+  throw new BackdropError('E_CKPT_ARCH', 'The file holds no model that Backdrop knows.', {
+    hint: 'Name the model; `backdrop inspect` shows what a file holds.',
+  });
+}
+
+/**
  * The model a file is for: as asked for, else as its metadata says, else the published one that its names and shapes fit.
  * Shapes do not tell discrete sampling (`…-dsp`), shift, wiring or orders apart: models that use them must be named.
  * A model given by name takes its number of classes from the file.
@@ -96,21 +121,10 @@ function nearest(tensors: Shapes): { config: ModelConfig; differences: FitDiffer
  * @throws BackdropError E_MODEL_UNKNOWN, E_MODEL_CONFIG, E_CKPT_SHAPE, E_CKPT_ARCH
  */
 export function modelFor(source: WeightSource, model?: string | ModelConfig): ModelConfig {
-  const { tensors } = source;
-  const asked = model ?? knownName(source.metadata?.get('model'));
-  if (asked !== undefined) {
-    const { classes } = changesFor(tensors);
-    const config = typeof asked === 'string' ? modelConfig(asked, classes ? { classes } : {}) : modelConfig(asked);
-    const differences = compareWeights(tensors, modelParameters(config));
-    if (count(differences) > 0) refuse(config.name, differences, nearest(tensors));
-    return config;
-  }
-  const found = nearest(tensors);
-  if (found && count(found.differences) === 0) return found.config;
-  if (found) refuse(found.config.name, found.differences, found);
-  throw new BackdropError('E_CKPT_ARCH', 'The file holds no model that Backdrop knows.', {
-    hint: 'Convert it with `backdrop convert`, or name the model.',
-  });
+  const config = configFor(source, model);
+  const differences = compareWeights(source.tensors, modelParameters(config));
+  if (count(differences) > 0) refuse(config.name, differences, nearest(source.tensors));
+  return config;
 }
 
 /** A file may come from another program, whose name for its model means nothing here. */

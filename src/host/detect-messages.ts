@@ -3,11 +3,13 @@ import type { AdapterInfo } from '../gpu/device.ts';
 import type { Box } from './image.ts';
 
 export interface LoadRequest {
-  /** Address of the safetensors file, and its name for messages. */
+  /** Address of the file of weights, and its name for messages. */
   url: string;
   name: string;
   /** Undefined: what the file's metadata or keys say. */
   model: string | undefined;
+  /** Names of the classes; undefined: the file's, or COCO's. */
+  labels: readonly string[] | undefined;
   size: number;
 }
 

@@ -1,11 +1,12 @@
 /** Page side of "backdrop detect": one detector, loaded once, then picture after picture. */
+import { openModelWeights } from '../../weights-tools/model-weights.ts';
 import { BackdropError } from '../errors.ts';
 import { Detector, type LoadProgress as Progress } from '../index.ts';
 import type { DetectReply, DetectRequest, LoadProgress, LoadReply, LoadRequest } from './detect-messages.ts';
 import { annotatedPng, decodeImage, imagePixels } from './image.ts';
 import { register } from './page-registry.ts';
 
-const labels: Record<Progress['stage'], string> = { weights: 'loading weights', kernels: 'compiling kernels' };
+const stageNames: Record<Progress['stage'], string> = { weights: 'loading weights', kernels: 'compiling kernels' };
 
 let detector: Detector | undefined;
 
@@ -15,16 +16,21 @@ async function fetchBlob(url: string, name: string, signal: AbortSignal): Promis
   return response.blob();
 }
 
-register<LoadRequest>('detect load', async ({ url, name, model, size }, { progress, signal }): Promise<LoadReply> => {
+register<LoadRequest>('detect load', async ({ url, name, model, labels, size }, { progress, signal }): Promise<LoadReply> => {
   detector?.dispose();
   detector = undefined;
-  // As a file, so that messages carry the name the user gave and not this session's address.
-  const file = new File([await fetchBlob(url, name, signal)], name);
-  detector = await Detector.load(file, {
+  const weights = await openModelWeights(await fetchBlob(url, name, signal), {
+    fileName: name,
+    signal,
     ...(model === undefined ? {} : { model }),
+    ...(labels === undefined ? {} : { labels }),
+  });
+  detector = await Detector.load(weights.source, {
+    model: weights.config,
+    ...(weights.labels === undefined ? {} : { labels: weights.labels }),
     size,
     signal,
-    onProgress: ({ stage, loaded, total }) => progress({ label: labels[stage], fraction: loaded / total } satisfies LoadProgress),
+    onProgress: ({ stage, loaded, total }) => progress({ label: stageNames[stage], fraction: loaded / total } satisfies LoadProgress),
   });
   return { model: detector.config.name, adapter: detector.adapter, warnings: [...detector.warnings] };
 });

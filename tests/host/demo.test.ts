@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { adapterChoice, type Chrome, launchChrome, likelyAdapter } from '../../src/host/chrome.ts';
 import { root } from '../../src/host/wgsl-plugin.mjs';
 import { page as testPage } from '../setup/gpu.ts';
-import { writeWeights } from './weights.ts';
+import { formulaFile } from '../weights-tools/formula-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'backdrop-demo-'));
 let server: ChildProcess;
@@ -44,6 +44,8 @@ afterAll(async () => {
 describe('the first page', () => {
   it('finds objects in a picture with a weights file, and sends nothing anywhere', async () => {
     const picture = join(folder, 'picture.png');
+    const weights = join(folder, 'r18.pth');
+    writeFileSync(weights, await formulaFile('rtdetr-r18'));
     writeFileSync(picture, await testPage.call<Uint8Array>('make picture', { type: 'image/png', width: 200, height: 120 }));
     const { page, asked } = await open();
     await page.select('#size', '320');
@@ -53,12 +55,13 @@ describe('the first page', () => {
     });
     for (const [selector, file] of [
       ['#image', picture],
-      ['#weights', writeWeights(folder)],
+      ['#weights', weights],
     ] as const) {
       await (await page.$(`input${selector}`))!.uploadFile(file);
     }
     await page.waitForSelector('#detections button', { timeout: 240_000 });
     expect(await textOf(page, '#adapter')).toContain('rtdetr-r18 on');
+    expect(await textOf(page, '#report')).toContain('RT-DETR v1, ResNet-18, from ema.module: 533 tensors loaded');
     expect(await textOf(page, '#timings')).toMatch(/inference \d/);
     const many = (await page.$$('#detections button')).length;
     expect(await textOf(page, '#count')).toBe(many === 1 ? '1 object' : `${many} objects`);
@@ -67,6 +70,15 @@ describe('the first page', () => {
     await page.keyboard.press('Enter');
     expect(await page.$$eval('#detections [aria-pressed="true"]', (rows) => rows.length)).toBe(1);
     expect(asked.filter((url) => !url.startsWith(address) && !url.startsWith('data:') && !url.startsWith('blob:'))).toEqual([]);
+    await page.close();
+  });
+
+  it('says what a file is that holds no weights', async () => {
+    const { page } = await open();
+    writeFileSync(join(folder, 'model.pth'), '<!doctype html><title>Sign in</title>');
+    await (await page.$('input#weights'))!.uploadFile(join(folder, 'model.pth'));
+    await page.waitForSelector('#trouble:not([hidden])');
+    expect(await textOf(page, '#trouble')).toContain('a web page, not a checkpoint');
     await page.close();
   });
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { root } from '../../src/host/wgsl-plugin.mjs';
 import { page } from '../setup/gpu.ts';
+import { formulaFile } from '../weights-tools/formula-file.ts';
 import { writeWeights } from './weights.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'backdrop-detect-'));
@@ -22,6 +23,7 @@ beforeAll(async () => {
   weights = writeWeights(folder);
   writeFileSync(picture, await page.call<Uint8Array>('make picture', { type: 'image/png', width: 200, height: 120 }));
   writeFileSync(join(folder, 'text.jpg'), 'no picture');
+  writeFileSync(join(folder, 'pointer.pth'), 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 170000000\n');
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -30,10 +32,11 @@ describe('backdrop detect', () => {
     const out = join(folder, 'out');
     const few = ['--weights', weights, '--size', '160', '--threshold', '0.01', '--max', '3'];
     const { status, stdout, stderr } = run(picture, join(folder, 'text.jpg'), ...few, '--json', '--out', out);
-    const [found, bad] = stdout
+    const [fit, found, bad] = stdout
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
+    expect(fit).toMatchObject({ type: 'weights', model: 'rtdetr-r18', loaded: 533, missing: [], unexpected: [], misshaped: [] });
     expect(found).toMatchObject({ type: 'detections', image: picture, width: 200, height: 120, model: 'rtdetr-r18' });
     expect(found.detections).toHaveLength(3);
     for (const { score, label, box } of found.detections) {
@@ -48,13 +51,28 @@ describe('backdrop detect', () => {
     if (found.adapter.software) expect(stderr).toContain('software adapter');
   });
 
+  it('takes .pth files and names for the classes, and says what became of the heads', async () => {
+    const pth = join(folder, 'r18.pth');
+    writeFileSync(pth, await formulaFile('rtdetr-r18'));
+    writeFileSync(join(folder, 'names.txt'), 'red\nwhite\n\nplatelet\n');
+    const few = ['--size', '160', '--threshold', '0', '--max', '2', '--classes', join(folder, 'names.txt')];
+    const { status, stdout, stderr } = run(picture, '--weights', pth, ...few, '--out', join(folder, 'named'));
+    expect(stderr).toContain('RT-DETR v1, ResNet-18, from ema.module');
+    expect(stderr).toContain('80 → 3 classes: decoder.*.score_head re-initialised');
+    expect(stdout).toMatch(/^ {2}0\.\d+ {2}(red|white|platelet) /m);
+    expect(stdout).toMatch(/decode .* ms, pre .* ms, inference .* ms, post .* ms/);
+    expect(status).toBe(0);
+  });
+
   it.each([
     ['no weights option', () => [picture], 2, 'needs --weights'],
     ['no such weights', () => [picture, '--weights', join(folder, 'none')], 1, 'E_FILE_MISSING'],
     ['no such picture', () => [join(folder, 'none.jpg'), '--weights', weights], 1, 'E_IMAGE'],
     ['a size that is no multiple of 32', () => [picture, '--weights', weights, '--size', '100'], 2, 'a multiple of 32'],
     ['a threshold above 1', () => [picture, '--weights', weights, '--threshold', '50'], 2, 'from 0 to 1'],
-    ['weights that are none', () => [picture, '--weights', picture], 1, 'E_ST_HEADER'],
+    ['a picture for weights', () => [picture, '--weights', picture], 1, 'an image'],
+    ['a Git LFS pointer for weights', () => [picture, '--weights', join(folder, 'pointer.pth')], 1, 'git lfs pull'],
+    ['a folder for weights', () => [picture, '--weights', folder], 1, 'this is a directory'],
     ['an unknown model', () => [picture, '--weights', weights, '--model', 'rtdetr-r19'], 1, 'rtdetr-r1'],
     ['a model that the weights do not fit', () => [picture, '--weights', weights, '--model', 'rtdetr-r50'], 1, 'E_CKPT_'],
   ])('with %s it stops, says why, and leaves nothing behind', (_, args, code, words) => {

@@ -1,11 +1,14 @@
 /** "backdrop detect": pictures in, boxes out, as a table, as JSON, and drawn. */
 import { statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { readClasses } from '../../../weights-tools/commands.ts';
+import { openModelWeights } from '../../../weights-tools/model-weights.ts';
+import { openNodeFile } from '../../../weights-tools/node-files.ts';
 import { BackdropError } from '../../errors.ts';
 import { numberOption, textOption, usageError } from '../args.ts';
 import type { Command } from '../cli.ts';
 import type { DetectReply, DetectRequest, DetectTimings, LoadProgress, LoadReply, LoadRequest } from '../detect-messages.ts';
-import { outputNames, requireFile, writeFileAtomic } from '../files.ts';
+import { outputNames, writeFileAtomic } from '../files.ts';
 import { exitCodeOf, type Io, reportError } from '../io.ts';
 import type { PageSession } from '../session.ts';
 import { adapterName, softwareWarning, withSession } from '../with-session.ts';
@@ -21,8 +24,9 @@ export const detect: Command = {
     ].join('\n'),
     positionals: { name: 'picture', min: 1, max: 100_000 },
     options: {
-      weights: { type: 'string', value: 'FILE', help: 'the model, a .safetensors file ("backdrop convert" makes one from .pth)' },
+      weights: { type: 'string', value: 'FILE', help: 'the trained model: .safetensors, .pth or .pt, as PyTorch or Hugging Face write it' },
       model: { type: 'string', value: 'NAME', help: 'the architecture, such as association-detr-r34 (default: what the file says)' },
+      classes: { type: 'string', value: 'FILE', help: "names of the classes, one a line (default: the file's, or COCO's 80)" },
       threshold: { type: 'string', value: 'N', help: 'least score, 0 to 1 (default 0.5)' },
       size: { type: 'string', value: 'N', help: 'input size of the network, a multiple of 32 (default 640)' },
       max: { type: 'string', value: 'N', help: 'at most so many objects a picture (default 300)' },
@@ -30,7 +34,7 @@ export const detect: Command = {
     },
     examples: [
       'backdrop detect photo.jpg --weights model.safetensors',
-      'backdrop detect *.jpg --weights model.safetensors --threshold 0.3 --out boxes',
+      'backdrop detect *.jpg --weights rtdetr_r50vd_6x_coco.pth --threshold 0.3 --out boxes',
       'backdrop detect photo.jpg --weights model.safetensors --json > boxes.jsonl',
     ],
   },
@@ -38,22 +42,19 @@ export const detect: Command = {
     const images = args.positionals;
     const weights = textOption(args, 'weights');
     if (!weights)
-      throw usageError('detect needs --weights FILE', 'It names the model\'s .safetensors file; "backdrop detect --help" has examples.');
+      throw usageError('detect needs --weights FILE', 'It names the file of the trained model; "backdrop detect --help" has examples.');
     const threshold = numberOption(args, 'threshold', 0.5, { min: 0, max: 1 });
     const size = numberOption(args, 'size', 640, { min: 32, max: 4096, integer: true, multipleOf: 32 });
     const maxResults = numberOption(args, 'max', 300, { min: 1, max: 300, integer: true });
     const out = textOption(args, 'out') ?? (io.json ? undefined : 'detections');
-    requireFile(weights, 'weights');
-    // Before Chrome starts: a slip in a file's name should cost no time.
+    const classes = textOption(args, 'classes');
+    const wanted = { model: textOption(args, 'model'), labels: classes === undefined ? undefined : await readClasses(classes) };
+    // Before Chrome starts: a wrong file should cost no time.
     if (images.length === 1) checkPicture(images[0]!);
+    await tellWeights(weights, wanted, io);
     const targets = out === undefined ? [] : outputNames(images, out, '.detected.png');
     return withSession(io, async (session) => {
-      const loaded = await load(session, io, {
-        url: session.file(weights),
-        name: basename(weights),
-        model: textOption(args, 'model'),
-        size,
-      });
+      const loaded = await load(session, io, { url: session.file(weights), name: basename(weights), size, ...wanted });
       if (loaded.adapter.software) io.warn(softwareWarning);
       for (const warning of loaded.warnings) io.warn(warning);
       io.print(`${loaded.model} on ${adapterName(loaded.adapter)}${loaded.adapter.software ? ' (software adapter)' : ''}`);
@@ -75,6 +76,26 @@ export const detect: Command = {
     });
   },
 };
+
+/** Looks through the structure of the file of weights, and says what it is and how it fits. */
+async function tellWeights(path: string, { model, labels }: Pick<LoadRequest, 'model' | 'labels'>, io: Io): Promise<void> {
+  const file = await openNodeFile(path);
+  try {
+    const { config, report } = await openModelWeights(file, {
+      fileName: file.fileName,
+      signal: io.signal,
+      ...(model === undefined ? {} : { model }),
+      ...(labels === undefined ? {} : { labels }),
+    });
+    const { loaded, missing, unexpected, misshaped, ignored, reinitialised, added, messages } = report;
+    for (const message of messages) io.note(message);
+    if (reinitialised.length > 0) io.warn('the new heads have learnt nothing yet: train them before you believe a box');
+    const lists = { missing, unexpected, misshaped, ignored, reinitialised, added };
+    io.emit({ type: 'weights', file: path, model: config.name, classes: config.classes, loaded: loaded.length, ...lists, messages });
+  } finally {
+    await file.close();
+  }
+}
 
 async function load(session: PageSession, io: Io, request: LoadRequest): Promise<LoadReply> {
   io.progress('loading weights', 0);
