@@ -15,14 +15,16 @@ for (const file of goldenFiles('ops-')) {
       expect(await page.call('verify-cases', { name: file, file: { bytes } })).toEqual(cases.map(({ name }) => name));
     });
 
-    test.for(cases)('$name ($op)', async ({ name }, { skip }) => {
+    test.for(cases.filter(({ name }) => !later.test(name)))('$name ($op)', async ({ name }) => {
       const [report] = await verify(file, bytes, [name]);
-      if (later.test(name)) {
-        expect(report).toMatchObject({ status: 'later', tensors: [] });
-        skip(report.reason);
-      }
       expect(failures(report)).toEqual([]);
       expect(report.status).toBe('pass');
+    });
+
+    test('what needs training is told apart from what passed', async () => {
+      const names = cases.map(({ name }) => name).filter((name) => later.test(name));
+      const reports = names.length > 0 ? await verify(file, bytes, names) : [];
+      expect(reports.map(({ status, tensors }) => ({ status, tensors }))).toEqual(names.map(() => ({ status: 'later', tensors: [] })));
     });
   });
 }
