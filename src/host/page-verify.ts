@@ -1,8 +1,10 @@
 /** Page side of "backdrop verify" and of the golden tests: one device for all files, kernels compiled once. */
+import { openModelWeights } from '../../weights-tools/model-weights.ts';
 import { openSafetensors } from '../checkpoints/safetensors.ts';
 import { BackdropError } from '../errors.ts';
 import { type AdapterInfo, type Gpu, openDevice } from '../gpu/device.ts';
 import { KernelCache } from '../gpu/kernels.ts';
+import type { ModelConfig } from '../models/configs.ts';
 import type { FileReport } from '../verification/report.ts';
 import { caseNames, verify } from '../verification/verify.ts';
 import { register } from './page-registry.ts';
@@ -14,6 +16,8 @@ export interface VerifyRequest {
   file: { url: string } | { bytes: Uint8Array<ArrayBuffer> };
   /** Where the photograph lies that some model files were computed from; null when there is none. */
   photo?: string | null;
+  /** A checkpoint whose weights take the formula's place, for files of whole models. */
+  weights?: { url: string; name: string };
   /** Names of the cases to run; all when left out. */
   only?: readonly string[];
   /** Kernel variants forced by operation name. */
@@ -84,7 +88,19 @@ register<VerifyRequest>('verify', async (request, { progress, signal }): Promise
     return decode(request.photo, 'photo-640.png');
   };
   const only = request.only && new Set(request.only);
-  const context = { gpu, kernels, photo, ...(request.variants ? { variants: request.variants } : {}) };
+  const { variants, weights } = request;
+  const context = {
+    gpu,
+    kernels,
+    photo,
+    ...(variants ? { variants } : {}),
+    ...(weights
+      ? {
+          weights: async (model: ModelConfig) =>
+            (await openModelWeights(await fetchBlob(weights.url, weights.name), { model, fileName: weights.name, signal })).source,
+        }
+      : {}),
+  };
   const report = await verify(source, request.name, context, {
     signal,
     onProgress: (state) => progress(state satisfies VerifyProgress),

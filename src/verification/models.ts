@@ -4,7 +4,7 @@
  */
 import { BackdropError } from '../errors.ts';
 import { Graph, type Tensor } from '../graph/graph.ts';
-import { ParameterStore } from '../graph/parameters.ts';
+import { type ParameterSource, ParameterStore } from '../graph/parameters.ts';
 import { type HostArray, Program } from '../graph/program.ts';
 import type { ModelConfig } from '../models/configs.ts';
 import { modelConfig } from '../models/resolve.ts';
@@ -27,6 +27,8 @@ export interface Picture {
 export interface ModelContext extends OpsContext {
   /** The photograph beside the golden file. */
   readonly photo?: () => Promise<Picture>;
+  /** Weights to use in place of the formula's, for the model that a file describes. */
+  readonly weights?: (model: ModelConfig) => Promise<ParameterSource>;
 }
 
 /** Stages are read back in as many runs as keep the copy below this. */
@@ -45,8 +47,8 @@ export function modelOf(file: ModelFile): ModelConfig {
 export async function verifyModel(file: ModelFile, context: ModelContext, signal?: AbortSignal): Promise<CaseReport[]> {
   const model = buildModel(modelOf(file));
   const shapes = new Map([...model.parameters].map(([name, { shape }]) => [name, shape]));
-  const source = new FormulaSource(shapes, file.seed, { overrides: file.overrides });
-  const parameters = new ParameterStore(context.gpu, source);
+  const formula = new FormulaSource(shapes, file.seed, { overrides: file.overrides });
+  const parameters = new ParameterStore(context.gpu, (await context.weights?.(model.config)) ?? formula);
   try {
     const image = await inputOf(file, context);
     const tapped: TensorReport[] = [];

@@ -49,7 +49,7 @@ describe('weights for a detector', () => {
   });
 
   it('a training checkpoint, with the values it holds and the classes it names', async () => {
-    const file = await formulaFile(tiny, (root) => root.set('classes', ['a', 'b', 'c', 'd', 'e']));
+    const file = await formulaFile(tiny, { change: (root) => root.set('classes', ['a', 'b', 'c', 'd', 'e']) });
     const { source, labels, report } = await openModelWeights(file, { model: tiny });
     expect(report.path).toBe('ema.module');
     expect(labels).toEqual(['a', 'b', 'c', 'd', 'e']);

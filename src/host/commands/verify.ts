@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BackdropError } from '../../errors.ts';
 import { type CaseReport, count, type FileReport, type TensorReport } from '../../verification/report.ts';
+import { textOption } from '../args.ts';
 import { adapterChoice } from '../chrome.ts';
 import type { Command } from '../cli.ts';
 import { requireFile } from '../files.ts';
@@ -33,6 +34,11 @@ export const verify: Command = {
     positionals: { name: 'golden file', min: 1, max: 10_000 },
     options: {
       only: { type: 'string', value: 'NAMES', help: 'only these cases of an operations file, separated by commas' },
+      weights: {
+        type: 'string',
+        value: 'FILE',
+        help: "a checkpoint to use in place of a model file's formula weights: does it hold them?",
+      },
       adapter: { type: 'string', value: 'NAME', help: 'auto, default or swiftshader; default: BACKDROP_ADAPTER, else auto' },
     },
     examples: ['backdrop verify golden/ops-conv.safetensors', 'backdrop verify golden/full-*.safetensors --json'],
@@ -42,6 +48,8 @@ export const verify: Command = {
     for (const file of args.positionals) requireFile(file, 'verify');
     const adapter = typeof args.values.adapter === 'string' ? adapterChoice(args.values.adapter) : undefined;
     const only = typeof args.values.only === 'string' ? args.values.only.split(',') : undefined;
+    const weights = textOption(args, 'weights');
+    if (weights !== undefined) requireFile(weights, 'weights');
     return withSession(
       io,
       async (session) => {
@@ -50,7 +58,7 @@ export const verify: Command = {
         let told = false;
         for (const path of args.positionals) {
           try {
-            const { adapter: info, report } = await verifyFile(session, path, io, only);
+            const { adapter: info, report } = await verifyFile(session, path, io, only, weights);
             if (!told) tellAdapter(io, info);
             told = true;
             print(io, report);
@@ -75,7 +83,7 @@ export const verify: Command = {
   },
 };
 
-async function verifyFile(session: PageSession, path: string, io: Io, only: string[] | undefined): Promise<VerifyAnswer> {
+async function verifyFile(session: PageSession, path: string, io: Io, only?: string[], weights?: string): Promise<VerifyAnswer> {
   const name = basename(path);
   const photo = join(dirname(path), photoName);
   const request: VerifyRequest = {
@@ -83,6 +91,7 @@ async function verifyFile(session: PageSession, path: string, io: Io, only: stri
     file: { url: session.file(path) },
     photo: existsSync(photo) ? session.file(photo) : null,
     ...(only ? { only } : {}),
+    ...(weights === undefined ? {} : { weights: { url: session.file(weights), name: basename(weights) } }),
   };
   io.progress(`verifying ${name}`);
   const answer = await session.call<VerifyAnswer>('verify', request, {
