@@ -16,7 +16,7 @@ export {
 } from './detector/detector.ts';
 export type { DetectorImage, PixelImage } from './detector/image.ts';
 export { type Box, type Detection, type PostprocessOptions, postprocess } from './detector/postprocess.ts';
-export { runSelfTest, type SelfTestResult } from './detector/self-test.ts';
+export { runSelfTest, type SelfTestCheck, type SelfTestResult } from './detector/self-test.ts';
 export { modelFor, type WeightSource } from './detector/weights.ts';
 export { BackdropError, type ErrorCode } from './errors.ts';
 export { type AdapterInfo, fromAdapter, Gpu, type OpenDeviceOptions, openDevice } from './gpu/device.ts';

@@ -17,11 +17,20 @@ export interface SelfTestResult {
   passed: boolean;
   /** What was wrong, one line each; with `passed`, what was worked around. */
   failures: string[];
+  /** Each thing tested, with its largest error beside what is allowed. */
+  checks: readonly SelfTestCheck[];
   /** Kernel variants to use on this adapter. */
   variants: Readonly<Record<string, string>>;
   /** For the user: what is done differently, and why. */
   warnings: string[];
   milliseconds: number;
+}
+
+export interface SelfTestCheck {
+  name: string;
+  ok: boolean;
+  error: number;
+  allowed: number;
 }
 
 /** A canary builds its graph from inputs and knows its answer. */
@@ -140,12 +149,12 @@ function selection(): Canary {
 /** Sums of at most a hundred products of numbers up to 3: float32 is right to about 1e-5. */
 const TOLERANCE = 1e-3;
 
-async function failuresOf(
+async function check(
   gpu: Gpu,
   kernels: KernelCache,
   canaries: readonly Canary[],
   variants: Record<string, string>,
-): Promise<Canary[]> {
+): Promise<SelfTestCheck[]> {
   const graph = new Graph();
   const feeds: Record<string, Float32Array> = {};
   canaries.forEach(({ name, inputs, build }) => {
@@ -161,9 +170,11 @@ async function failuresOf(
   try {
     program = await Program.build(gpu, kernels, graph, parameters, { variants });
     const outputs = await program.run(feeds);
-    return canaries.filter(({ name, expected }) => {
+    return canaries.map(({ name, expected }) => {
       const found = outputs.get(name)!;
-      return !Array.from(expected).every((value, i) => Math.abs(found[i] - value) <= TOLERANCE);
+      // Math.max keeps a NaN, which no limit allows.
+      const error = Math.max(...Array.from(expected, (value, i) => Math.abs(found[i] - value)));
+      return { name, ok: error <= TOLERANCE, error, allowed: TOLERANCE };
     });
   } finally {
     program?.destroy();
@@ -175,19 +186,21 @@ async function failuresOf(
 export async function runSelfTest(gpu: Gpu, kernels: KernelCache): Promise<SelfTestResult> {
   const begin = performance.now();
   const canaries = [convolution(), softAttention(), sampling(), selection()];
-  const wrong = await failuresOf(gpu, kernels, canaries, {});
+  const checks = await check(gpu, kernels, canaries, {});
+  const wrong = canaries.filter((_, i) => !checks[i].ok);
   const failures = wrong.map(({ name }) => `${name}: wrong result on this adapter`);
   const result = (passed: boolean, variants: Record<string, string> = {}, warnings: string[] = []): SelfTestResult => ({
     passed,
     failures,
+    checks,
     variants,
     warnings,
     milliseconds: performance.now() - begin,
   });
   if (wrong.length === 0) return result(true);
   const variants: Record<string, string> = Object.assign({}, ...wrong.map(({ instead }) => instead));
-  const still = await failuresOf(gpu, kernels, wrong, variants);
-  if (still.length > 0) return result(false);
+  const still = await check(gpu, kernels, wrong, variants);
+  if (still.some(({ ok }) => !ok)) return result(false);
   const names = wrong.map(({ name }) => name).join(', ');
   return result(true, variants, [`This driver gives wrong results in the fast kernels (${names}); plain ones are used, which are slower.`]);
 }

@@ -1,13 +1,14 @@
 /** Page side of "backdrop doctor": the adapter, what it offers, and whether it computes correctly. */
+import { runSelfTest, type SelfTestResult } from '../detector/self-test.ts';
 import { type AdapterInfo, openDevice } from '../gpu/device.ts';
+import { KernelCache } from '../gpu/kernels.ts';
 import { register } from './page-registry.ts';
-import { type SelfTestResult, selfTest } from './self-test.ts';
 
 export interface DoctorReport {
   adapter: AdapterInfo;
   limits: Record<string, number>;
   features: string[];
-  selfTest: SelfTestResult[];
+  selfTest: SelfTestResult;
   /** Of the page, in bytes and GB; null where the browser does not say. */
   memory: { heapLimit: number | null; deviceGb: number | null };
 }
@@ -27,7 +28,7 @@ register('doctor', async (): Promise<DoctorReport> => {
       adapter: gpu.info,
       limits: Object.fromEntries(entries.sort(([a], [b]) => a.localeCompare(b))),
       features: [...features].sort(),
-      selfTest: await gpu.guard(selfTest(gpu.device)),
+      selfTest: await runSelfTest(gpu, new KernelCache(gpu)),
       memory: { heapLimit: memory?.jsHeapSizeLimit ?? null, deviceGb: deviceMemory ?? null },
     };
   } finally {

@@ -83,11 +83,12 @@ async function examine(session: Parameters<Parameters<typeof withSession>[1]>[0]
   io.progress('testing the adapter');
   const report = await session.call<DoctorReport>('doctor', null, { signal: io.signal, timeoutMs: 120_000 });
   findings.gpu = report;
-  const wrong = report.selfTest.filter(({ ok }) => !ok).map(({ name }) => name);
-  if (wrong.length > 0) {
+  const { passed, failures, warnings } = report.selfTest;
+  findings.advice.push(...warnings);
+  if (!passed) {
     findings.problems.push({
       code: 'E_GPU_SELF_TEST',
-      message: `the adapter computes wrongly: ${wrong.join(', ')}`,
+      message: failures.join('; '),
       hint: 'Update the graphics driver, or compute on the processor with BACKDROP_ADAPTER=swiftshader.',
     });
   }
@@ -129,9 +130,8 @@ function describe(findings: Findings, io: Io): string[] {
     ]);
     if (pageMemory.heapLimit !== null) rows.push(['Page memory', `${megabytes(pageMemory.heapLimit)} of JavaScript heap`]);
     lines.push('', io.paint('bold', 'Self-test'));
-    for (const { name, ok, ulp, allowed } of selfTest) {
-      const error = ulp === undefined ? '' : ` (${ulp.toFixed(2)} ulp, ${allowed} allowed)`;
-      lines.push(`  ${name}: ${mark(ok)}${error}`);
+    for (const { name, ok, error, allowed } of selfTest.checks) {
+      lines.push(`  ${name}: ${mark(ok)} (error ${error.toExponential(1)}, ${allowed} allowed)`);
     }
     lines.push('', io.paint('bold', 'Limits'));
     lines.push(...columns(tellingLimits.map((name) => [name, String(limits[name] ?? 'not offered')] as const)));
