@@ -172,7 +172,7 @@ export function checkpointCommands(catalogue: ModelCatalogue): { convert: Checkp
       usage: 'CHECKPOINT OUTPUT.safetensors|OUTPUT.pth [options]',
       description:
         'Reads .pth and .pt files (zip and legacy format), safetensors, and Hugging Face RT-DETR files. Nothing in a file is executed.',
-      positionals: { name: 'checkpoint and an output file', min: 2, max: 2 },
+      positionals: { name: 'a checkpoint and an output file', min: 2, max: 2 },
       options: {
         model,
         dtype: { type: 'string', value: 'TYPE', help: 'f32, f16 or bf16; default as in the file' },

@@ -52,7 +52,7 @@ function describe(head: string, size: number): { kind: string; says: string; hin
   if (size < 1024 && /^[\w .\-+@]*(?:\/[\w .\-+@]+)+\n?$/.test(head)) {
     return { kind: 'symlink', says: `the text of a symbolic link to ${head.trim()}`, hint: 'copy the file it points to' };
   }
-  return { kind: 'unknown', says: 'no format we know', hint: 'PyTorch (.pth, .pt, .bin, .ckpt) and safetensors files are read' };
+  return { kind: 'unknown', says: 'of no known format', hint: 'PyTorch (.pth, .pt, .bin, .ckpt) and safetensors files are read' };
 }
 
 /**

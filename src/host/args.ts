@@ -64,7 +64,7 @@ export function parseCommand(spec: CommandSpec, argv: string[]): Args {
   }
   if (!values.help) {
     const { name, min, max } = spec.positionals;
-    if (positionals.length < min) throw usageError(`${spec.name} needs ${min === 1 ? 'a' : min} ${name}`, hint);
+    if (positionals.length < min) throw usageError(`${spec.name} needs ${min === 1 ? `a ${name}` : name}`, hint);
     if (positionals.length > max) throw usageError(`unexpected argument "${positionals[max]}"`, hint);
   }
   return { positionals, values };
@@ -106,7 +106,7 @@ export function commandHelp(spec: CommandSpec): string {
     `backdrop ${spec.name}: ${spec.summary}`,
     '',
     `Usage: backdrop ${spec.name} ${spec.usage}`,
-    ...(spec.description ? ['', spec.description] : []),
+    ...(spec.description ? ['', ...wrap(spec.description)] : []),
     '',
     'Options:',
     ...columns(rows),
@@ -115,6 +115,20 @@ export function commandHelp(spec: CommandSpec): string {
     ...spec.examples.map((example) => `  ${example}`),
     '',
   ].join('\n');
+}
+
+/** Paragraphs in lines of at most 120 characters. */
+function wrap(text: string): string[] {
+  return text.split('\n').flatMap((paragraph) => {
+    const lines = [''];
+    for (const word of paragraph.split(' ')) {
+      const line = lines[lines.length - 1];
+      if (line === '') lines[lines.length - 1] = word;
+      else if (line.length + 1 + word.length <= 120) lines[lines.length - 1] = `${line} ${word}`;
+      else lines.push(word);
+    }
+    return lines;
+  });
 }
 
 /** Two columns, indented. */

@@ -7,7 +7,7 @@ import { BackdropError } from '../errors.ts';
 export function writeFileAtomic(path: string, bytes: Uint8Array | string): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     const file = openSync(temporary, 'w');
     try {
       const data = typeof bytes === 'string' ? new TextEncoder().encode(bytes) : bytes;
@@ -24,6 +24,17 @@ export function writeFileAtomic(path: string, bytes: Uint8Array | string): void 
       cause,
       hint: 'Check the folder, its permissions and free space.',
     });
+  }
+}
+
+/** With the folders above it. Node's own recursive mkdir never returns where a folder can be neither made nor found (/proc). */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

@@ -93,7 +93,7 @@ describe('what the errors say', () => {
     ['{"model_type": "rt_detr"}', 'json', 'JSON'],
     ['\x89PNG\r\n\x1a\n', 'image', 'image'],
     ['\n<html lang="en">', 'html', 'web page'],
-    ['hello world', 'unknown', 'no format we know'],
+    ['hello world', 'unknown', 'of no known format'],
   ])('%j is called %s', async (content, kind, words) => {
     const error = await damage(
       Uint8Array.from(content, (char) => char.charCodeAt(0)),

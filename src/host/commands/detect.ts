@@ -1,10 +1,11 @@
 /** "backdrop detect": pictures in, boxes out, as a table, as JSON, and drawn. */
-import { statSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { readClasses } from '../../../weights-tools/commands.ts';
 import { openModelWeights } from '../../../weights-tools/model-weights.ts';
 import { openNodeFile } from '../../../weights-tools/node-files.ts';
 import { BackdropError } from '../../errors.ts';
+import { models } from '../../models/configs.ts';
 import { numberOption, textOption, usageError } from '../args.ts';
 import type { Command } from '../cli.ts';
 import type { DetectReply, DetectRequest, DetectTimings, LoadProgress, LoadReply, LoadRequest } from '../detect-messages.ts';
@@ -19,8 +20,9 @@ export const detect: Command = {
     summary: 'find objects in pictures',
     usage: 'IMAGE... --weights FILE [options]',
     description: [
-      'Prints score, label and box of every object, in pixels of the original picture, and writes each picture with its boxes',
-      'as a PNG. Nothing leaves this machine. One bad picture does not stop the others; the exit code is then 1.',
+      'Prints score, label and box of every object, in pixels of the original picture, and writes each picture with its boxes ' +
+        'as a PNG. Nothing leaves this machine. One bad picture does not stop the others; the exit code is then 1.',
+      `Models: ${[...models.keys()].join(', ')}.`,
     ].join('\n'),
     positionals: { name: 'picture', min: 1, max: 100_000 },
     options: {
@@ -140,13 +142,24 @@ async function detectOne(session: PageSession, io: Io, image: string, loaded: Lo
   if (target !== undefined) io.print(`written to ${target}`);
 }
 
-/** Throws E_IMAGE unless there is such a file. */
+/** How the files begin that a browser can decode: JPEG, PNG, GIF, BMP, WebP, AVIF and its relatives. */
+const PICTURES = /^(?:\xff\xd8\xff|\x89PNG|GIF8|BM|RIFF....WEBP|....ftyp)/s;
+
+/** Throws E_IMAGE unless there is such a file and it begins like a picture. */
 function checkPicture(path: string): void {
+  const wrong = (says: string, hint?: string) =>
+    new BackdropError('E_IMAGE', says, { ...(hint ? { hint } : {}), details: { image: path } });
   const stats = statSync(path, { throwIfNoEntry: false });
-  if (stats?.isFile()) return;
-  throw new BackdropError('E_IMAGE', stats ? `${path} is a folder, not a picture` : `there is no picture ${path}`, {
-    details: { image: path },
-  });
+  if (!stats?.isFile()) throw wrong(stats ? `${path} is a folder, not a picture` : `there is no picture ${path}`);
+  if (stats.size === 0) throw wrong(`${path}: the file is empty`);
+  const file = openSync(path, 'r');
+  const head = Buffer.alloc(16);
+  try {
+    readSync(file, head);
+  } finally {
+    closeSync(file);
+  }
+  if (!PICTURES.test(head.toString('latin1'))) throw wrong(`${path}: this is no picture`, 'JPEG, PNG, WebP, AVIF, GIF and BMP are read.');
 }
 
 /** Score, label and box of each detection, strongest first. */

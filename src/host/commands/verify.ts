@@ -27,7 +27,7 @@ export const verify: Command = {
   spec: {
     name: 'verify',
     summary: "compare this machine's results with PyTorch's",
-    usage: 'FILE.safetensors... [--json]',
+    usage: 'FILE.safetensors... [options]',
     description:
       'Builds what each golden file describes, with weights and images made by formula, runs it on this adapter, and compares every ' +
       "tensor with PyTorch's float64 values. Limits come from the error of PyTorch's own float32 run. Exit code 1 when anything differs.",
@@ -41,7 +41,11 @@ export const verify: Command = {
       },
       adapter: { type: 'string', value: 'NAME', help: 'auto, default or swiftshader; default: BACKDROP_ADAPTER, else auto' },
     },
-    examples: ['backdrop verify golden/ops-conv.safetensors', 'backdrop verify golden/full-*.safetensors --json'],
+    examples: [
+      'backdrop verify golden/ops-conv.safetensors',
+      'backdrop verify golden/full-*.safetensors --json',
+      'backdrop verify golden/full-rtdetr_r50vd-formula.safetensors --weights converted.safetensors',
+    ],
   },
 
   async run(args, io) {

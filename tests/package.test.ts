@@ -1,0 +1,95 @@
+/** What somebody gets who installs the package: the files in it, its entry points and its types. */
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { setup } from '../src/host/setup.mjs';
+import { root } from '../src/host/wgsl-plugin.mjs';
+
+const folder = mkdtempSync(join(tmpdir(), 'backdrop-package-'));
+const packed = join(folder, 'node_modules', 'backdrop');
+const node = (args: string[], cwd = root): string => execFileSync(process.execPath, args, { cwd, encoding: 'utf8' });
+const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+
+const snippet = `import { Detector } from 'backdrop';
+import { openModelWeights } from 'backdrop/weights-tools';
+export async function detect(file: File, image: Blob) {
+  const { source, config } = await openModelWeights(file);
+  const detector = await Detector.load(source, { model: config });
+  const { detections } = await detector.detect(image);
+  return detections.map(({ label, box }) => label + box.xmin.toFixed());
+}
+export const limits = (gpu: import('backdrop').Gpu): GPUSupportedLimits => gpu.device.limits;
+`;
+
+beforeAll(async () => {
+  await setup({ chrome: false });
+  mkdirSync(join(packed, 'dist'), { recursive: true });
+  copyFileSync(join(root, 'package.json'), join(packed, 'package.json'));
+  for (const name of ['index.js', 'checkpoints.js', 'weights-tools.js']) {
+    copyFileSync(join(root, 'dist', name), join(packed, 'dist', name));
+  }
+  symlinkSync(join(root, 'node_modules', '@webgpu'), join(folder, 'node_modules', '@webgpu'), 'junction');
+  writeFileSync(join(folder, 'snippet.ts'), snippet);
+}, 600_000);
+afterAll(() => rmSync(folder, { recursive: true }));
+
+it('holds what is run and read, and nothing else', () => {
+  const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+  const json = execFileSync(npm, ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root, encoding: 'utf8', stdio: 'pipe' });
+  const paths: string[] = JSON.parse(json)[0].files.map(({ path }: { path: string }) => path);
+  const wanted = [
+    'index.js',
+    'checkpoints.js',
+    'weights-tools.js',
+    'host/cli.js',
+    'host/page.js',
+    'demo/index.html',
+    'demo/weights-worker.js',
+  ];
+  expect(paths).toEqual(
+    expect.arrayContaining([...wanted.map((name) => `dist/${name}`), 'src/host/backdrop.mjs', 'shaders/gemm/workgroup.wgsl']),
+  );
+  const known = /^(package\.json|LICENSE|dist\/|shaders\/|src\/host\/(backdrop\.mjs|README\.md)$|README\.md$)/;
+  expect(paths.filter((path) => !known.test(path) || /\.map$|\/wgsl\/|\.built$/.test(path))).toEqual([]);
+}, 60_000);
+
+it('bundles for the browser from its entry points', async () => {
+  const { outputFiles, warnings } = await build({
+    entryPoints: [join(folder, 'snippet.ts')],
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    write: false,
+    logLevel: 'silent',
+  });
+  expect(warnings).toEqual([]);
+  expect(outputFiles[0].text).toContain('createComputePipelineAsync');
+});
+
+it('touches no GPU when it is imported', () => {
+  const entries = ['backdrop', 'backdrop/checkpoints', 'backdrop/weights-tools'];
+  writeFileSync(
+    join(folder, 'import.mjs'),
+    entries.map((name, i) => `import * as m${i} from '${name}'; console.log(Object.keys(m${i}).length > 3);`).join('\n'),
+  );
+  expect(node(['import.mjs'], folder)).toBe('true\n'.repeat(entries.length));
+});
+
+it('has types that a strict project compiles with', () => {
+  node([join(root, 'esbuild.config.mjs'), '--types']);
+  node([tsc, '-p', 'tsconfig.types.json', '--outDir', join(packed, 'dist', 'types')]);
+  const options = {
+    strict: true,
+    noEmit: true,
+    target: 'es2022',
+    module: 'esnext',
+    moduleResolution: 'bundler',
+    lib: ['es2022', 'dom'],
+    types: [],
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['snippet.ts'] }));
+  expect(node([tsc, '-p', folder])).toBe('');
+}, 120_000);
