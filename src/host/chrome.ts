@@ -80,7 +80,7 @@ export async function launchChrome(options: ChromeOptions = {}): Promise<Chrome>
   const { default: puppeteer } = await import('puppeteer').catch((cause) => {
     throw new BackdropError('E_CHROME_MISSING', 'the package puppeteer, which drives Chrome, is not installed', {
       cause,
-      hint: 'Run "npm install puppeteer".',
+      hint: 'Run "npm install puppeteer" beside Backdrop, with -g if Backdrop was installed so.',
     });
   });
   sweepProfiles();
