@@ -55,7 +55,9 @@ export function backward(
     const wants = node.inputs.map((t) => !t.detached && dependent.has(t.value));
     if (!wants.some(Boolean)) continue;
     if (!node.operation.gradient) {
-      throw new BackdropError('E_MODEL_CONFIG', `${node.scope} has no gradient.`, { hint: 'Detach its inputs, or leave it out of training.' });
+      throw new BackdropError('E_MODEL_CONFIG', `${node.scope} has no gradient.`, {
+        hint: 'Detach its inputs, or leave it out of training.',
+      });
     }
     graph.scoped(`${node.scope}.backward`, () => {
       const results = node.operation.gradient!(node as Node, gradients, wants);
@@ -93,11 +95,23 @@ function total(tensor: Tensor, contributions: ReadonlyMap<Value, Contribution[]>
 function join(windows: Contribution[], value: Value, algebra: GradientAlgebra): Tensor {
   if (windows.length === 1 && windows[0].rows === value.rows && windows[0].columns === value.columns) return windows[0].gradient;
   const byColumn = [...windows].sort((a, b) => a.column - b.column);
-  if (tiles(byColumn.map((w) => [w.column, w.columns]), value.columns) && windows.every((w) => w.rows === value.rows)) {
+  if (
+    tiles(
+      byColumn.map((w) => [w.column, w.columns]),
+      value.columns,
+    ) &&
+    windows.every((w) => w.rows === value.rows)
+  ) {
     return algebra.concatColumns(byColumn.map((w) => w.gradient));
   }
   const byRow = [...windows].sort((a, b) => a.row - b.row);
-  if (tiles(byRow.map((w) => [w.row, w.rows]), value.rows) && windows.every((w) => w.columns === value.columns)) {
+  if (
+    tiles(
+      byRow.map((w) => [w.row, w.rows]),
+      value.rows,
+    ) &&
+    windows.every((w) => w.columns === value.columns)
+  ) {
     return algebra.concatRows(byRow.map((w) => w.gradient.viewAs([value.images, w.rows, w.columns])));
   }
   return windows.map((w) => algebra.embed(w.gradient, value, w.row, w.column)).reduce((a, b) => algebra.add(a, b));

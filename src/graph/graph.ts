@@ -78,6 +78,11 @@ export interface Operation<Attributes = unknown> {
   /** Shapes and types of the outputs. Throws E_SHAPE. */
   infer(inputs: readonly Tensor[], attributes: Attributes): { shape: readonly number[]; type?: ElementType }[];
   lower(node: Node<Attributes>, context: LowerContext): Dispatch[];
+  /**
+   * Gradients with respect to the inputs, as new nodes, from those with respect to the outputs (null: none arrives). Only
+   * where `wanted` is true is an answer needed; null means zero. Absent: the operation cannot be trained through.
+   */
+  readonly gradient?: (node: Node<Attributes>, gradients: readonly (Tensor | null)[], wanted: readonly boolean[]) => (Tensor | null)[];
   /** May a pointwise chain be applied to output 0 before it is stored / to input 0 when it is loaded? */
   readonly fusesEpilogue?: (node: Node<Attributes>) => boolean;
   readonly fusesPrologue?: (node: Node<Attributes>) => boolean;
@@ -105,6 +110,8 @@ export class Tensor {
   column: number;
   producer: Node | null = null;
   parameter: ParameterSpec | null = null;
+  /** No gradient flows through this use of the value. */
+  detached = false;
 
   constructor(graph: Graph, shape: readonly number[], type: ElementType, value: Value, row = 0, column = 0) {
     this.graph = graph;
@@ -151,6 +158,14 @@ export class Tensor {
   window(shape: readonly number[], row: number, column: number): Tensor {
     const view = new Tensor(this.graph, shape, this.type, this.value, this.row + row, this.column + column);
     view.producer = this.producer;
+    view.detached = this.detached;
+    return view;
+  }
+
+  /** The same elements, seen as a constant by differentiation. */
+  detach(): Tensor {
+    const view = this.window(this.shape, 0, 0);
+    view.detached = true;
     return view;
   }
 

@@ -19,6 +19,16 @@ export const concatOperation: Operation<ConcatAttributes> = {
     return [{ shape: [first.images, inputs.reduce((n, t) => n + t.rows, 0), first.columns], type: first.type }];
   },
 
+  gradient({ inputs, attributes: { axis } }, [gradient]) {
+    let at = 0;
+    return inputs.map((tensor) => {
+      const shape = axis === 'columns' ? [...tensor.shape.slice(0, -1), tensor.columns] : [tensor.images, tensor.rows, tensor.columns];
+      const part = axis === 'columns' ? gradient!.window(shape, 0, at) : gradient!.window(shape, at, 0);
+      at += axis === 'columns' ? tensor.columns : tensor.rows;
+      return part.viewAs(tensor.shape);
+    });
+  },
+
   lower({ inputs, outputs: [output], attributes: { axis } }) {
     let at = 0;
     return inputs.map((tensor) => {

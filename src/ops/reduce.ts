@@ -4,10 +4,10 @@ import columnsShader from '../../shaders/reduce/columns.wgsl';
 import joinMoments from '../../shaders/reduce/join-moments.wgsl';
 import momentsShader from '../../shaders/reduce/moments.wgsl';
 import rowsShader from '../../shaders/reduce/rows.wgsl';
-import type { Dispatch, Operation, Tensor } from '../graph/graph.ts';
+import { type Dispatch, type Operation, shapeError, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
-import { mul, pointwise, rows, scale, sub } from './pointwise.ts';
+import { div, mul, pointwise, rows, scale, sub } from './pointwise.ts';
 import { reshape } from './reshape.ts';
 
 /** `var` is unbiased (divided by count - 1, as torch.var); `l2` the square root of the sum of squares. */
@@ -24,6 +24,7 @@ function factorOf(kind: Reduction, count: number): number {
 export const reduceColumnsOperation: Operation<{ kind: Reduction }> = {
   name: 'reduceColumns',
   infer: ([x]) => [{ shape: [...x.shape.slice(0, -1), 1] }],
+  gradient: ({ inputs: [x], outputs: [y], attributes: { kind } }, [gradient]) => [spread(x, y, gradient!, kind, x.columns)],
 
   lower({ inputs: [x], outputs: [y], attributes: { kind } }) {
     const unit: Unit = inVectors(x) ? 4 : 1;
@@ -50,6 +51,13 @@ export const reduceColumnsOperation: Operation<{ kind: Reduction }> = {
   },
 };
 
+/** Gradient of a reduction of `count` terms: the result's gradient, repeated along what was reduced, times each term's share. */
+function spread(x: Tensor, y: Tensor, gradient: Tensor, kind: Reduction, count: number): Tensor {
+  if (kind === 'sum' || kind === 'mean') return pointwise(rows.repeated, [x, gradient], [factorOf(kind, count)]);
+  if (kind === 'l2') return mul(div(x, y), gradient);
+  throw shapeError('reduce', `${kind} has no gradient`);
+}
+
 /** Rows of a chunk: a short column at once; a long one in chunks of about the square root of its length, two stages in all. */
 function chunkOf(rows: number): number {
   return rows <= 64 ? rows : Math.max(32, Math.ceil(Math.sqrt(rows)));
@@ -58,6 +66,7 @@ function chunkOf(rows: number): number {
 export const reduceRowsOperation: Operation<{ kind: Exclude<Reduction, 'var'> }> = {
   name: 'reduceRows',
   infer: ([x]) => [{ shape: [x.images, 1, x.columns] }],
+  gradient: ({ inputs: [x], outputs: [y], attributes: { kind } }, [gradient]) => [spread(x, y, gradient!, kind, x.rows)],
 
   lower({ inputs: [x], outputs: [y], attributes: { kind } }, context) {
     const dispatches: Dispatch[] = [];

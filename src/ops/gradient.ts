@@ -1,0 +1,35 @@
+/** Differentiation of whole graphs: graph/autodiff.ts with the operations that sum and join gradients. */
+import { backward, type GradientAlgebra } from '../graph/autodiff.ts';
+import type { Graph, Operation, Tensor, Value } from '../graph/graph.ts';
+import { concatColumns, concatRows } from './concat.ts';
+import { add } from './pointwise.ts';
+import { embedDispatch } from './reshape.ts';
+
+interface EmbedAttributes {
+  value: Value;
+  row: number;
+  column: number;
+}
+
+/** Zeros with the input at a row and column. */
+export const embedOperation: Operation<EmbedAttributes> = {
+  name: 'embed',
+  infer: ([x], { value }) => [{ shape: [value.images, value.rows, value.columns], type: x.type }],
+  gradient: ({ inputs: [x], attributes: { row, column } }, [gradient]) => [gradient!.window(x.shape, row, column)],
+  lower: ({ inputs: [x], outputs: [y], attributes: { row, column } }) => [embedDispatch(x, y, row, column)],
+};
+
+const algebra: GradientAlgebra = {
+  add,
+  concatColumns,
+  concatRows,
+  embed: (part, value, row, column) => part.graph.add(embedOperation, [part], { value, row, column })[0],
+};
+
+/**
+ * Gradients of sum over outputs of <output, seed> with respect to `wanted` tensors (inputs or parameters); a wanted tensor
+ * that no output depends on is absent. @throws BackdropError E_SHAPE, E_MODEL_CONFIG
+ */
+export function gradients(graph: Graph, seeds: ReadonlyMap<Tensor, Tensor>, wanted: readonly Tensor[]): Map<Tensor, Tensor> {
+  return backward(graph, seeds, wanted, algebra);
+}
