@@ -3,7 +3,17 @@
  * Each operation states its gradient in terms of operations; here they are chained and summed.
  */
 import { BackdropError } from '../errors.ts';
-import { type Graph, type Node, shapeError, show, type Tensor, type Value } from './graph.ts';
+import { type Graph, type Node, type Operation, shapeError, show, type Tensor, type Value } from './graph.ts';
+
+/**
+ * Gradients with respect to an operation's inputs, as new nodes, from those with respect to its outputs (null: none arrives).
+ * Only where `wanted` is true is an answer needed; null means zero. Rules stand beside their operations, apart from them, so
+ * that a page which only detects does not load their kernels.
+ */
+export type GradientRule<A> = (node: Node<A>, gradients: readonly (Tensor | null)[], wanted: readonly boolean[]) => (Tensor | null)[];
+
+/** Rules by operation. */
+export type GradientRules = ReadonlyMap<Operation<never>, GradientRule<never>>;
 
 /** How the sums and joins are made; ops/gradient.ts fills it in, since arrows go one way. */
 export interface GradientAlgebra {
@@ -32,6 +42,7 @@ export function backward(
   graph: Graph,
   seeds: ReadonlyMap<Tensor, Tensor>,
   wanted: readonly Tensor[],
+  rules: GradientRules,
   algebra: GradientAlgebra,
 ): Map<Tensor, Tensor> {
   const dependent = new Set(wanted.map((t) => t.value));
@@ -54,13 +65,14 @@ export function backward(
     if (gradients.every((g) => g === null)) continue;
     const wants = node.inputs.map((t) => !t.detached && dependent.has(t.value));
     if (!wants.some(Boolean)) continue;
-    if (!node.operation.gradient) {
+    const rule = rules.get(node.operation as Operation<never>) as GradientRule<unknown> | undefined;
+    if (!rule) {
       throw new BackdropError('E_MODEL_CONFIG', `${node.scope} has no gradient.`, {
         hint: 'Detach its inputs, or leave it out of training.',
       });
     }
     graph.scoped(`${node.scope}.backward`, () => {
-      const results = node.operation.gradient!(node as Node, gradients, wants);
+      const results = rule(node, gradients, wants);
       results.forEach((gradient, i) => {
         if (gradient && wants[i]) contribute(node.inputs[i], gradient);
       });

@@ -78,11 +78,6 @@ export interface Operation<Attributes = unknown> {
   /** Shapes and types of the outputs. Throws E_SHAPE. */
   infer(inputs: readonly Tensor[], attributes: Attributes): { shape: readonly number[]; type?: ElementType }[];
   lower(node: Node<Attributes>, context: LowerContext): Dispatch[];
-  /**
-   * Gradients with respect to the inputs, as new nodes, from those with respect to the outputs (null: none arrives). Only
-   * where `wanted` is true is an answer needed; null means zero. Absent: the operation cannot be trained through.
-   */
-  readonly gradient?: (node: Node<Attributes>, gradients: readonly (Tensor | null)[], wanted: readonly boolean[]) => (Tensor | null)[];
   /** May a pointwise chain be applied to output 0 before it is stored / to input 0 when it is loaded? */
   readonly fusesEpilogue?: (node: Node<Attributes>) => boolean;
   readonly fusesPrologue?: (node: Node<Attributes>) => boolean;

@@ -15,9 +15,27 @@ interface EmbedAttributes {
 export const embedOperation: Operation<EmbedAttributes> = {
   name: 'embed',
   infer: ([x], { value }) => [{ shape: [value.images, value.rows, value.columns], type: x.type }],
-  gradient: ({ inputs: [x], attributes: { row, column } }, [gradient]) => [gradient!.window(x.shape, row, column)],
   lower: ({ inputs: [x], outputs: [y], attributes: { row, column } }) => [embedDispatch(x, y, row, column)],
 };
+
+const embedGradient: GradientRule<EmbedAttributes> = ({ inputs: [x], attributes: { row, column } }, [gradient]) => [
+  gradient!.window(x.shape, row, column),
+];
+
+const rule = <A>(operation: Operation<A>, gradient: GradientRule<A>): [Operation<never>, GradientRule<never>] => [
+  operation as unknown as Operation<never>,
+  gradient as unknown as GradientRule<never>,
+];
+
+/** Every operation that can be trained through. */
+const rules: GradientRules = new Map([
+  rule(concatOperation, concatGradient),
+  rule(copyOperation, copyGradient),
+  rule(embedOperation, embedGradient),
+  rule(pointwiseOperation, pointwiseGradient),
+  rule(reduceColumnsOperation, reduceColumnsGradient),
+  rule(reduceRowsOperation, reduceRowsGradient),
+]);
 
 const algebra: GradientAlgebra = {
   add,
@@ -31,5 +49,5 @@ const algebra: GradientAlgebra = {
  * that no output depends on is absent. @throws BackdropError E_SHAPE, E_MODEL_CONFIG
  */
 export function gradients(graph: Graph, seeds: ReadonlyMap<Tensor, Tensor>, wanted: readonly Tensor[]): Map<Tensor, Tensor> {
-  return backward(graph, seeds, wanted, algebra);
+  return backward(graph, seeds, wanted, rules, algebra);
 }

@@ -5,6 +5,7 @@
 
 import scalar from '../../shaders/pointwise/pointwise.wgsl';
 import vector from '../../shaders/pointwise/vector.wgsl';
+import type { GradientRule } from '../graph/autodiff.ts';
 import { derivative } from '../graph/differentiate.ts';
 import type { PointwiseAttributes } from '../graph/fuse.ts';
 import { type Dispatch, type Node, type Operation, shapeError, show, split, type Tensor } from '../graph/graph.ts';
@@ -149,13 +150,6 @@ export const pointwiseOperation: Operation<PointwiseAttributes> = {
     return [{ shape: broadcast(name, inputs) }];
   },
 
-  gradient({ inputs, attributes: { row, constants } }, [gradient], wanted) {
-    return inputs.map((input, i) => {
-      if (!wanted[i]) return null;
-      return sumToShape(pointwise(derivative(row, i), [...inputs, gradient!], constants), input.shape);
-    });
-  },
-
   /** Loads the first operand that has the full shape; the row itself is the first step of the epilogue's chain. */
   lower(node, { target }): Dispatch[] {
     const [output] = node.outputs;
@@ -186,6 +180,14 @@ export const pointwiseOperation: Operation<PointwiseAttributes> = {
     if (unit === 1) return [launch(scalar, { ...common, consts: { FLAT } })];
     return [launch(vector, { ...common, consts: { FLAT, ADJACENT: target.software ? 1 : 0 } })];
   },
+};
+
+/** Each operand's partial derivative, derived from the row itself, times the gradient. */
+export const pointwiseGradient: GradientRule<PointwiseAttributes> = ({ inputs, attributes: { row, constants } }, [gradient], wanted) => {
+  return inputs.map((input, i) => {
+    if (!wanted[i]) return null;
+    return sumToShape(pointwise(derivative(row, i), [...inputs, gradient!], constants), input.shape);
+  });
 };
 
 /** Is every operand the whole of a dense array of the output's shape, or a single value? */

@@ -4,6 +4,7 @@ import columnsShader from '../../shaders/reduce/columns.wgsl';
 import joinMoments from '../../shaders/reduce/join-moments.wgsl';
 import momentsShader from '../../shaders/reduce/moments.wgsl';
 import rowsShader from '../../shaders/reduce/rows.wgsl';
+import type { GradientRule } from '../graph/autodiff.ts';
 import { type Dispatch, type Operation, shapeError, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
@@ -24,7 +25,6 @@ function factorOf(kind: Reduction, count: number): number {
 export const reduceColumnsOperation: Operation<{ kind: Reduction }> = {
   name: 'reduceColumns',
   infer: ([x]) => [{ shape: [...x.shape.slice(0, -1), 1] }],
-  gradient: ({ inputs: [x], outputs: [y], attributes: { kind } }, [gradient]) => [spread(x, y, gradient!, kind, x.columns)],
 
   lower({ inputs: [x], outputs: [y], attributes: { kind } }) {
     const unit: Unit = inVectors(x) ? 4 : 1;
@@ -58,6 +58,15 @@ function spread(x: Tensor, y: Tensor, gradient: Tensor, kind: Reduction, count: 
   throw shapeError('reduce', `${kind} has no gradient`);
 }
 
+export const reduceColumnsGradient: GradientRule<{ kind: Reduction }> = ({ inputs: [x], outputs: [y], attributes }, [gradient]) => [
+  spread(x, y, gradient!, attributes.kind, x.columns),
+];
+
+export const reduceRowsGradient: GradientRule<{ kind: Exclude<Reduction, 'var'> }> = (
+  { inputs: [x], outputs: [y], attributes },
+  [gradient],
+) => [spread(x, y, gradient!, attributes.kind, x.rows)];
+
 /** Rows of a chunk: a short column at once; a long one in chunks of about the square root of its length, two stages in all. */
 function chunkOf(rows: number): number {
   return rows <= 64 ? rows : Math.max(32, Math.ceil(Math.sqrt(rows)));
@@ -66,7 +75,6 @@ function chunkOf(rows: number): number {
 export const reduceRowsOperation: Operation<{ kind: Exclude<Reduction, 'var'> }> = {
   name: 'reduceRows',
   infer: ([x]) => [{ shape: [x.images, 1, x.columns] }],
-  gradient: ({ inputs: [x], outputs: [y], attributes: { kind } }, [gradient]) => [spread(x, y, gradient!, kind, x.rows)],
 
   lower({ inputs: [x], outputs: [y], attributes: { kind } }, context) {
     const dispatches: Dispatch[] = [];

@@ -2,6 +2,7 @@
 
 import embedShader from '../../shaders/copy/embed.wgsl';
 import permuteShader from '../../shaders/copy/permute.wgsl';
+import type { GradientRule } from '../graph/autodiff.ts';
 import { type Dispatch, type Operation, shapeError, show, split, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { fold, layoutParams } from './common.ts';
@@ -52,12 +53,20 @@ export function embedDispatch(x: Tensor, y: Tensor, row: number, column: number)
   });
 }
 
-export const copyOperation: Operation<{ shape: readonly number[]; walk: Walk }> = {
+interface CopyAttributes {
+  shape: readonly number[];
+  walk: Walk;
+}
+
+export const copyOperation: Operation<CopyAttributes> = {
   name: 'copy',
   infer: ([x], { shape }) => [{ shape, type: x.type }],
-  gradient: ({ inputs: [x], attributes: { walk } }, [gradient]) => [copy(gradient!, x.shape, inverse(walk, x))],
   lower: ({ inputs: [x], outputs: [y], attributes: { walk } }) => [copyDispatch(x, y, walk)],
 };
+
+export const copyGradient: GradientRule<CopyAttributes> = ({ inputs: [x], attributes: { walk } }, [gradient]) => [
+  copy(gradient!, x.shape, inverse(walk, x)),
+];
 
 /** The walk back, of a walk that visits every element of x once: y's dimensions in the order of x's. */
 function inverse({ sizes, strides }: Walk, x: Tensor): Walk {
