@@ -13,7 +13,7 @@ import { type Graph, type Node, type Operation, shapeError, show, type Tensor, t
 export type GradientRule<A> = (node: Node<A>, gradients: readonly (Tensor | null)[], wanted: readonly boolean[]) => (Tensor | null)[];
 
 /** Rules by operation. */
-export type GradientRules = ReadonlyMap<Operation<never>, GradientRule<never>>;
+export type GradientRules = ReadonlyMap<Operation, GradientRule<unknown>>;
 
 /** How the sums and joins are made; ops/gradient.ts fills it in, since arrows go one way. */
 export interface GradientAlgebra {
@@ -65,7 +65,7 @@ export function backward(
     if (gradients.every((g) => g === null)) continue;
     const wants = node.inputs.map((t) => !t.detached && dependent.has(t.value));
     if (!wants.some(Boolean)) continue;
-    const rule = rules.get(node.operation as Operation<never>) as GradientRule<unknown> | undefined;
+    const rule = rules.get(node.operation);
     if (!rule) {
       throw new BackdropError('E_MODEL_CONFIG', `${node.scope} has no gradient.`, {
         hint: 'Detach its inputs, or leave it out of training.',

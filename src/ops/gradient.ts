@@ -1,9 +1,10 @@
 /** Differentiation of whole graphs: graph/autodiff.ts with the operations that sum and join gradients. */
-import { backward, type GradientAlgebra } from '../graph/autodiff.ts';
+import { backward, type GradientAlgebra, type GradientRule, type GradientRules } from '../graph/autodiff.ts';
 import type { Graph, Operation, Tensor, Value } from '../graph/graph.ts';
-import { concatColumns, concatRows } from './concat.ts';
-import { add } from './pointwise.ts';
-import { embedDispatch } from './reshape.ts';
+import { concatColumns, concatGradient, concatOperation, concatRows } from './concat.ts';
+import { add, pointwiseGradient, pointwiseOperation } from './pointwise.ts';
+import { reduceColumnsGradient, reduceColumnsOperation, reduceRowsGradient, reduceRowsOperation } from './reduce.ts';
+import { copyGradient, copyOperation, embedDispatch } from './reshape.ts';
 
 interface EmbedAttributes {
   value: Value;
@@ -22,9 +23,9 @@ const embedGradient: GradientRule<EmbedAttributes> = ({ inputs: [x], attributes:
   gradient!.window(x.shape, row, column),
 ];
 
-const rule = <A>(operation: Operation<A>, gradient: GradientRule<A>): [Operation<never>, GradientRule<never>] => [
-  operation as unknown as Operation<never>,
-  gradient as unknown as GradientRule<never>,
+const rule = <A>(operation: Operation<A>, gradient: GradientRule<A>): [Operation, GradientRule<unknown>] => [
+  operation as unknown as Operation,
+  gradient as unknown as GradientRule<unknown>,
 ];
 
 /** Every operation that can be trained through. */

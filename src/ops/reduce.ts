@@ -67,8 +67,31 @@ export const reduceRowsGradient: GradientRule<{ kind: Exclude<Reduction, 'var'> 
   [gradient],
 ) => [spread(x, y, gradient!, attributes.kind, x.rows)];
 
+/** The sum of x [images, rows, columns] over its rows into y [images, 1, columns], in one launch: for chunks that are summed already. */
+export function rowsDispatch(x: Tensor, y: Tensor): Dispatch {
+  const unit: Unit = inVectors(x) && inVectors(y) ? 4 : 1;
+  const [gx, gy] = fold(Math.ceil(x.columns / unit / 64));
+  return launch(rowsShader, {
+    label: 'join',
+    ...elements(unit),
+    consts: { KIND: KINDS.sum, FIRST: 0, LAST: 0 },
+    bind: { x, y },
+    params: {
+      ...layoutParams('x', x, unit),
+      ...layoutParams('y', y, unit),
+      rows: x.rows,
+      columns: x.columns / unit,
+      chunk: x.rows,
+      chunks: 1,
+      factor: 1,
+    },
+    grid: [gx, gy, x.images],
+    flops: x.size,
+  });
+}
+
 /** Rows of a chunk: a short column at once; a long one in chunks of about the square root of its length, two stages in all. */
-function chunkOf(rows: number): number {
+export function chunkOf(rows: number): number {
   return rows <= 64 ? rows : Math.max(32, Math.ceil(Math.sqrt(rows)));
 }
 
