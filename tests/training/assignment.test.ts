@@ -41,14 +41,19 @@ describe('assign', () => {
 
   it('is optimal among all assignments, ties included', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 2 ** 31 }), (rows, columns, seed) => {
-        const r = random(seed);
-        const whole = seed % 2 === 0;
-        const costs = Float64Array.from({ length: rows * columns }, () => (whole ? r.integer(4) - 1 : r.normal()));
-        const found = assign(costs, rows, columns);
-        expectPairs(found, rows, columns);
-        expect(found.cost).toBeCloseTo(exhaustive(costs, rows, columns), 10);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 6 }),
+        fc.integer({ min: 1, max: 2 ** 31 }),
+        (rows, columns, seed) => {
+          const r = random(seed);
+          const whole = seed % 2 === 0;
+          const costs = Float64Array.from({ length: rows * columns }, () => (whole ? r.integer(4) - 1 : r.normal()));
+          const found = assign(costs, rows, columns);
+          expectPairs(found, rows, columns);
+          expect(found.cost).toBeCloseTo(exhaustive(costs, rows, columns), 10);
+        },
+      ),
       { numRuns: 200, seed: 7 },
     );
   });

@@ -1,6 +1,7 @@
 /** Golden values of training's parts (tests/fixtures/training). */
 import { readFileSync } from 'node:fs';
 import { openSafetensors } from '../../src/checkpoints/safetensors.ts';
+import type { Targets } from '../../src/training/targets.ts';
 
 export interface GoldenCase {
   name: string;
@@ -45,6 +46,14 @@ export async function fixture(name: string): Promise<Fixture> {
 
 function raise(message: string): never {
   throw new Error(message);
+}
+
+/** The targets of both images; `pattern` is a name's beginning and end around the image's number, as in `target.%.`. */
+export function targetsOf(golden: Fixture, pattern: string): Targets[] {
+  return [0, 1].map((image) => {
+    const [before, after] = pattern.split('%');
+    return { boxes: golden.values(`${before}${image}${after}boxes`), labels: golden.values(`${before}${image}${after}labels`) };
+  });
 }
 
 /** PyTorch's own float32 error and the arithmetic of a few roundings: the golden files' tolerance. */
