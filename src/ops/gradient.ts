@@ -2,6 +2,12 @@
 import { backward, type GradientAlgebra, type GradientRule, type GradientRules } from '../graph/autodiff.ts';
 import type { Graph, Operation, Tensor, Value } from '../graph/graph.ts';
 import { concatColumns, concatGradient, concatOperation, concatRows } from './concat.ts';
+import { conv2dOperation } from './conv2d.ts';
+import { conv2dGradient } from './conv2d-gradient.ts';
+import { matmulOperation } from './matmul.ts';
+import { matmulGradient } from './matmul-gradient.ts';
+import { layerNormOperation, softmaxOperation, standardiseOperation } from './norm.ts';
+import { layerNormGradient, softmaxGradient, standardiseGradient } from './norm-gradient.ts';
 import { add, pointwiseGradient, pointwiseOperation } from './pointwise.ts';
 import { reduceColumnsGradient, reduceColumnsOperation, reduceRowsGradient, reduceRowsOperation } from './reduce.ts';
 import { copyGradient, copyOperation, embedDispatch } from './reshape.ts';
@@ -31,11 +37,16 @@ const rule = <A>(operation: Operation<A>, gradient: GradientRule<A>): [Operation
 /** Every operation that can be trained through. */
 const rules: GradientRules = new Map([
   rule(concatOperation, concatGradient),
+  rule(conv2dOperation, conv2dGradient),
   rule(copyOperation, copyGradient),
   rule(embedOperation, embedGradient),
+  rule(layerNormOperation, layerNormGradient),
+  rule(matmulOperation, matmulGradient),
   rule(pointwiseOperation, pointwiseGradient),
   rule(reduceColumnsOperation, reduceColumnsGradient),
   rule(reduceRowsOperation, reduceRowsGradient),
+  rule(softmaxOperation, softmaxGradient),
+  rule(standardiseOperation, standardiseGradient),
 ]);
 
 const algebra: GradientAlgebra = {

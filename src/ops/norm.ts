@@ -1,21 +1,15 @@
 /** Normalisations: layer norm, softmax and log-softmax over the last dimension, group norm, batch norm with the batch's statistics. */
 
 import layerNormShader from '../../shaders/norm/layer-norm.wgsl';
-import layerNormGradient from '../../shaders/norm/layer-norm-gradient.wgsl';
 import layerNormRows from '../../shaders/norm/layer-norm-rows.wgsl';
-import layerNormWeights from '../../shaders/norm/layer-norm-weights.wgsl';
 import softmaxShader from '../../shaders/norm/softmax.wgsl';
-import softmaxGradient from '../../shaders/norm/softmax-gradient.wgsl';
 import softmaxRows from '../../shaders/norm/softmax-rows.wgsl';
 import standardiseShader from '../../shaders/norm/standardise.wgsl';
-import standardiseGradient from '../../shaders/norm/standardise-gradient.wgsl';
-import standardiseJoin from '../../shaders/norm/standardise-join.wgsl';
-import standardiseSums from '../../shaders/norm/standardise-sums.wgsl';
 import { type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
 import { blend } from './pointwise.ts';
-import { chunkOf, moments, rowsDispatch } from './reduce.ts';
+import { moments } from './reduce.ts';
 
 /**
  * `scalar` where the row is no whole vectors; else `rows` (a thread a row) on software adapters, where barriers are dear, and
@@ -30,7 +24,7 @@ function rowVariant(tensors: readonly Tensor[], { target }: LowerContext): RowVa
   return forced ?? (target.software || tensors[0].columns < 128 ? 'rows' : 'workgroup');
 }
 
-function rowGrid(variant: RowVariant, { images, rows }: Tensor): [number, number, number] {
+export function rowGrid(variant: RowVariant, { images, rows }: Tensor): [number, number, number] {
   const [x, y] = fold(variant === 'workgroup' ? images * rows : Math.ceil((images * rows) / 64));
   return [x, y, 1];
 }
@@ -44,13 +38,6 @@ export const layerNormOperation: Operation<{ eps: number }> = {
     if (weight.size !== x.columns || bias.size !== x.columns)
       throw shapeError('layerNorm', `input ${show(x.shape)} with weight ${show(weight.shape)} and bias ${show(bias.shape)}`);
     return [{ shape: x.shape }];
-  },
-
-  gradient({ inputs: [x, weight, bias], attributes }, [gradient], wanted) {
-    const [dx, statistics] = x.graph.add(layerNormGradientOperation, [x, weight, gradient!], attributes);
-    if (!wanted[1] && !wanted[2]) return [dx, null, null];
-    const [sums] = x.graph.add(layerNormWeightsOperation, [x, gradient!, statistics], null);
-    return [dx, sums.window(weight.shape, 0, 0), sums.window(bias.shape, 0, x.columns)];
   },
 
   lower(node, context) {
@@ -92,71 +79,9 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): 
   return x.graph.add(layerNormOperation, [x, weight, bias], { eps })[0];
 }
 
-/** The gradient of x, and (mean, rest, scale, 0) of every row. */
-const layerNormGradientOperation: Operation<{ eps: number }> = {
-  name: 'layerNormGradient',
-  infer: ([x]) => [{ shape: x.shape }, { shape: [x.images * x.rows, 4] }],
-
-  lower({ inputs: [x, weight, g], outputs: [dx, statistics], attributes: { eps } }) {
-    const unit: Unit = [x, weight, g, dx].every(inVectors) ? 4 : 1;
-    return [
-      launch(layerNormGradient, {
-        ...elements(unit, ['total']),
-        bind: { x, weight, g, dx, statistics },
-        params: {
-          ...layoutParams('x', x, unit),
-          ...layoutParams('weight', weight, unit),
-          ...layoutParams('g', g, unit),
-          ...layoutParams('dx', dx, unit),
-          images: x.images,
-          rows: x.rows,
-          columns: x.columns / unit,
-          count: x.columns,
-          eps,
-        },
-        grid: rowGrid('rows', x),
-        flops: 16 * x.size,
-      }),
-    ];
-  },
-};
-
-/** Gradients of weight and bias, side by side. */
-const layerNormWeightsOperation: Operation<null> = {
-  name: 'layerNormWeights',
-  infer: ([x]) => [{ shape: [1, 1, 2 * x.columns] }],
-
-  lower({ inputs: [x, g, statistics], outputs: [sums] }, context) {
-    const unit: Unit = [x, g].every(inVectors) ? 4 : 1;
-    const lines = x.images * x.rows;
-    const chunk = chunkOf(lines);
-    const chunks = Math.ceil(lines / chunk);
-    const partial = chunks === 1 ? sums : context.temporary([1, chunks, 2 * x.columns]);
-    const [gx, gy] = fold(Math.ceil(((x.columns / unit) * chunks) / 64));
-    const first = launch(layerNormWeights, {
-      label: 'chunks',
-      ...elements(unit),
-      bind: { x, g, statistics, sums: partial },
-      params: {
-        ...layoutParams('x', x, unit),
-        ...layoutParams('g', g, unit),
-        images: x.images,
-        rows: x.rows,
-        columns: x.columns / unit,
-        chunk,
-        chunks,
-      },
-      grid: [gx, gy, 1],
-      flops: 5 * x.size,
-    });
-    return chunks === 1 ? [first] : [first, rowsDispatch(partial, sums)];
-  },
-};
-
 export const softmaxOperation: Operation<{ log: boolean }> = {
   name: 'softmax',
   infer: ([x]) => [{ shape: x.shape }],
-  gradient: ({ outputs: [y], attributes }, [gradient]) => y.graph.add(softmaxGradientOperation, [y, gradient!], attributes),
 
   lower(node, context) {
     const [x] = node.inputs;
@@ -181,32 +106,6 @@ export const softmaxOperation: Operation<{ log: boolean }> = {
   },
 };
 
-const softmaxGradientOperation: Operation<{ log: boolean }> = {
-  name: 'softmaxGradient',
-  infer: ([y]) => [{ shape: y.shape }],
-
-  lower({ inputs: [y, g], outputs: [dx], attributes: { log } }) {
-    const unit: Unit = [y, g, dx].every(inVectors) ? 4 : 1;
-    return [
-      launch(softmaxGradient, {
-        ...elements(unit, ['total']),
-        consts: { LOG: log ? 1 : 0 },
-        bind: { y, g, dx },
-        params: {
-          ...layoutParams('y', y, unit),
-          ...layoutParams('g', g, unit),
-          ...layoutParams('dx', dx, unit),
-          images: y.images,
-          rows: y.rows,
-          columns: y.columns / unit,
-        },
-        grid: rowGrid('rows', y),
-        flops: 4 * y.size,
-      }),
-    ];
-  },
-};
-
 /** exp(x) / sum of exp(x) over the last dimension, whatever the size of x. */
 export function softmax(x: Tensor): Tensor {
   return x.graph.add(softmaxOperation, [x], { log: false })[0];
@@ -217,14 +116,14 @@ export function logSoftmax(x: Tensor): Tensor {
   return x.graph.add(softmaxOperation, [x], { log: true })[0];
 }
 
-interface StandardiseAttributes {
+export interface StandardiseAttributes {
   eps: number;
   /** Columns of a group, whose statistics are common. */
   width: number;
 }
 
 /** Batch strides of statistics that all images share, or have each their own. */
-function statisticsParams(mean: Tensor, variance: Tensor, unit: Unit) {
+export function statisticsParams(mean: Tensor, variance: Tensor, unit: Unit) {
   const { mean_offset, mean_batch } = layoutParams('mean', mean, unit);
   const { variance_offset, variance_batch } = layoutParams('variance', variance, unit);
   const own = mean.images > 1 ? 1 : 0;
@@ -240,11 +139,6 @@ export const standardiseOperation: Operation<StandardiseAttributes> = {
   maxExtras: 2,
   fusesEpilogue: () => true,
   infer: ([x]) => [{ shape: x.shape }],
-
-  gradient({ inputs: [x, mean, variance, weight, bias], attributes }, [gradient]) {
-    const [dx, weights] = x.graph.add(standardiseGradientOperation, [x, mean, variance, weight, gradient!], attributes);
-    return [dx, null, null, weights.window(weight.shape, 0, 0), weights.window(bias.shape, 0, x.columns)];
-  },
 
   lower(node) {
     const [x, mean, variance, weight, bias] = node.inputs;
@@ -271,69 +165,6 @@ export const standardiseOperation: Operation<StandardiseAttributes> = {
         },
         grid: [gx, gy, y.images],
         flops: 4 * y.size,
-      }),
-    ];
-  },
-};
-
-/** The gradient of x, and those of weight and bias side by side. */
-const standardiseGradientOperation: Operation<StandardiseAttributes> = {
-  name: 'standardiseGradient',
-  infer: ([x]) => [{ shape: x.shape }, { shape: [1, 1, 2 * x.columns] }],
-
-  lower({ inputs: [x, mean, variance, weight, g], outputs: [dx, weights], attributes: { eps, width } }, context) {
-    const unit: Unit = [x, mean, variance, weight, g, dx].every(inVectors) ? 4 : 1;
-    const columns = x.columns / unit;
-    const common = mean.images < x.images || x.images === 1;
-    const chunk = chunkOf(x.rows);
-    const chunks = Math.ceil(x.rows / chunk);
-    const sums = context.temporary([x.images, chunks, 2 * x.columns]);
-    const shares = context.temporary([common ? 1 : x.images, 1, 2 * x.columns]);
-    const [cx, cy] = fold(Math.ceil((columns * chunks) / 64));
-    const [gx, gy] = fold(Math.ceil((x.rows * columns) / 64));
-    const shared = {
-      ...layoutParams('x', x, unit),
-      ...statisticsParams(mean, variance, unit),
-      ...layoutParams('g', g, unit),
-      rows: x.rows,
-      columns,
-      eps,
-    };
-    return [
-      launch(standardiseSums, {
-        label: 'chunks',
-        ...elements(unit),
-        bind: { x, mean, variance, g, sums },
-        params: { ...shared, chunk, chunks },
-        grid: [cx, cy, x.images],
-        flops: 4 * x.size,
-      }),
-      launch(standardiseJoin, {
-        label: 'join',
-        consts: { IMAGES: common ? 1 : 0 },
-        bind: { sums, weight, weights, shares },
-        params: {
-          ...layoutParams('weight', weight, 1),
-          images: x.images,
-          columns: x.columns,
-          chunks,
-          width,
-          count: x.rows * width * (common ? x.images : 1),
-        },
-        grid: [Math.ceil(x.columns / 64), 1, 1],
-      }),
-      launch(standardiseGradient, {
-        label: 'input',
-        ...elements(unit),
-        bind: { x, mean, variance, weight, shares, g, dx },
-        params: {
-          ...shared,
-          ...layoutParams('weight', weight, unit),
-          ...layoutParams('dx', dx, unit),
-          shares_batch: common ? 0 : 2 * columns,
-        },
-        grid: [gx, gy, x.images],
-        flops: 6 * x.size,
       }),
     ];
   },

@@ -2,8 +2,10 @@
 import type { Tensor } from '../../src/graph/graph.ts';
 import { attention } from '../../src/ops/attention.ts';
 import { concatColumns, concatRows } from '../../src/ops/concat.ts';
+import { conv2d, linear } from '../../src/ops/conv2d.ts';
 import { deformableAttention, deformableSample } from '../../src/ops/deformable-attention.ts';
 import { embedding, gatherRows, scatterAdd } from '../../src/ops/gather.ts';
+import { gradients } from '../../src/ops/gradient.ts';
 import { gridSample } from '../../src/ops/grid-sample.ts';
 import { matmul } from '../../src/ops/matmul.ts';
 import { batchNormTrain, groupNorm, layerNorm, logSoftmax, softmax } from '../../src/ops/norm.ts';
@@ -57,6 +59,8 @@ export const operations: Record<string, OpBuilder> = {
   ],
   scatterAdd: ([x, source, indices]) => [scatterAdd(x, source, indices)],
   gridSample: ([x, grid]) => [gridSample(x, grid)],
+  conv2d: ([x, w, bias], options) => [conv2d(x, w, bias ?? null, options)],
+  linear: ([x, w, bias]) => [linear(x, w, bias ?? null)],
   matmul: ([a, b], options) => [matmul(a, b, options)],
   pixelShuffle: ([x], { factor }) => [pixelShuffle(x, factor)],
   pixelUnshuffle: ([x], { factor }) => [pixelUnshuffle(x, factor)],
@@ -65,4 +69,16 @@ export const operations: Record<string, OpBuilder> = {
   rfStatistics: ([g], { channels }) => [rfStatistics(g, channels)],
   rfSpatial: ([x, w]) => [rfSpatial(x, w)],
   rfFuse: ([g, ca, sa, w, bias]) => [rfFuse(g, ca, sa, w, bias ?? null)],
+  /** Tensors: outputs, their seeds, then what the gradients are wanted of. `outputs`: how many there are. */
+  gradients(tensors, { outputs }) {
+    const seeds = new Map(tensors.slice(0, outputs).map((tensor, i) => [tensor, tensors[outputs + i]]));
+    const wanted = tensors.slice(2 * outputs);
+    const found = gradients(tensors[0].graph, seeds, wanted);
+    return wanted.map((tensor, i) => {
+      const gradient = found.get(tensor);
+      if (!gradient) throw new Error(`no gradient of tensor ${i}`);
+      // An output of the graph is a whole value.
+      return pointwise(rows.identity, [gradient]);
+    });
+  },
 };
