@@ -4,6 +4,10 @@ import type { Graph, Operation, Tensor, Value } from '../graph/graph.ts';
 import { concatColumns, concatGradient, concatOperation, concatRows } from './concat.ts';
 import { conv2dOperation } from './conv2d.ts';
 import { conv2dGradient } from './conv2d-gradient.ts';
+import { deformableOperation } from './deformable-attention.ts';
+import { deformableGradient } from './deformable-gradient.ts';
+import { gridSampleOperation } from './grid-sample.ts';
+import { gridSampleGradient } from './grid-sample-gradient.ts';
 import { matmulOperation } from './matmul.ts';
 import { matmulGradient } from './matmul-gradient.ts';
 import { layerNormOperation, softmaxOperation, standardiseOperation } from './norm.ts';
@@ -40,6 +44,8 @@ const rules: GradientRules = new Map([
   rule(conv2dOperation, conv2dGradient),
   rule(copyOperation, copyGradient),
   rule(embedOperation, embedGradient),
+  rule(deformableOperation, deformableGradient),
+  rule(gridSampleOperation, gridSampleGradient),
   rule(layerNormOperation, layerNormGradient),
   rule(matmulOperation, matmulGradient),
   rule(pointwiseOperation, pointwiseGradient),

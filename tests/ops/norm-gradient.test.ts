@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { expectGradients, type Forward } from '../setup/gpu-gradients.ts';
 import type { GraphInput } from '../setup/gpu-ops.ts';
-import { expectGradients, type Forward } from '../setup/gradients.ts';
 import { random, sizeOf } from '../setup/random.ts';
 
 const mean = (x: ArrayLike<number>) => Array.from(x).reduce((a, b) => a + b, 0) / x.length;

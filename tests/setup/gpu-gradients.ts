@@ -20,6 +20,8 @@ export interface GradientCase {
   forward: Forward;
   /** Roundings in a chain; the allowed error is 4 of them, of the gradient's largest element. */
   depth: number;
+  /** Distance of the stencil's points; 1e-3 when left out, less where kinks are near. */
+  distance?: number;
   /** For gradients that are zero in exact arithmetic. */
   floor?: number;
   options?: RunOptions;
@@ -40,8 +42,8 @@ export function differences(
   inputs: readonly Float64Array[],
   seeds: readonly ArrayLike<number>[],
   at: number,
+  h = 1e-3,
 ): Float64Array {
-  const h = 1e-3;
   const x = Float64Array.from(inputs[at]);
   const given = inputs.map((input, i) => (i === at ? x : input));
   const value = (): number => {
@@ -111,6 +113,7 @@ export async function gradientsOf(given: GradientCase): Promise<GradientResult> 
         exact,
         seeds.map(({ data }) => wide(data)),
         i,
+        given.distance,
       ),
     ),
     kernels: result.kernels,
