@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { differences } from '../setup/gpu-gradients.ts';
 import { type GraphInput, type GraphResult, type GraphStep, type Margins, type RunOptions, runGraph } from '../setup/gpu-ops.ts';
-import { differences } from '../setup/gradients.ts';
 import { random, sizeOf } from '../setup/random.ts';
 import { expectClose, expectFar } from '../setup/tolerance.ts';
 
