@@ -12,8 +12,10 @@ export interface PointwiseAttributes {
 
 const isPointwise = (node: Node): boolean => node.operation.name === 'pointwise';
 
+/** Tensors that a node's kernel reads beside its own: for a pointwise kernel, that has one of its own, the other operands too. */
 function extrasOf(node: Node): number {
-  return (node.prologue?.extras.length ?? 0) + (node.epilogue?.extras.length ?? 0);
+  const operands = isPointwise(node) ? node.inputs.length - 1 : 0;
+  return operands + (node.prologue?.extras.length ?? 0) + (node.epilogue?.extras.length ?? 0);
 }
 
 /** Can `extra` be read beside `main` by a kernel that walks main's rows in vectors of four columns? */
