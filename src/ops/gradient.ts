@@ -1,6 +1,8 @@
 /** Differentiation of whole graphs: graph/autodiff.ts with the operations that sum and join gradients. */
 import { backward, type GradientAlgebra, type GradientRule, type GradientRules } from '../graph/autodiff.ts';
 import type { Graph, Operation, Tensor, Value } from '../graph/graph.ts';
+import { attentionOperation } from './attention.ts';
+import { attentionGradient, windowAttentionGradient } from './attention-gradient.ts';
 import { concatColumns, concatGradient, concatOperation, concatRows } from './concat.ts';
 import { conv2dOperation } from './conv2d.ts';
 import { conv2dGradient } from './conv2d-gradient.ts';
@@ -15,6 +17,7 @@ import { layerNormGradient, softmaxGradient, standardiseGradient } from './norm-
 import { add, pointwiseGradient, pointwiseOperation } from './pointwise.ts';
 import { reduceColumnsGradient, reduceColumnsOperation, reduceRowsGradient, reduceRowsOperation } from './reduce.ts';
 import { copyGradient, copyOperation, embedDispatch } from './reshape.ts';
+import { windowAttentionOperation } from './window-attention.ts';
 
 interface EmbedAttributes {
   value: Value;
@@ -40,6 +43,7 @@ const rule = <A>(operation: Operation<A>, gradient: GradientRule<A>): [Operation
 
 /** Every operation that can be trained through. */
 const rules: GradientRules = new Map([
+  rule(attentionOperation, attentionGradient),
   rule(concatOperation, concatGradient),
   rule(conv2dOperation, conv2dGradient),
   rule(copyOperation, copyGradient),
@@ -53,6 +57,7 @@ const rules: GradientRules = new Map([
   rule(reduceRowsOperation, reduceRowsGradient),
   rule(softmaxOperation, softmaxGradient),
   rule(standardiseOperation, standardiseGradient),
+  rule(windowAttentionOperation, windowAttentionGradient),
 ]);
 
 const algebra: GradientAlgebra = {
