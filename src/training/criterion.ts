@@ -8,16 +8,15 @@
  * weights of the three losses with their normalisation in them, and apart from those the label. So everything that depends on
  * the batch is in three small inputs (criterion-host.ts), and a row that counts for nothing has weights of zero.
  */
-import type { Graph, Tensor } from '../graph/graph.ts';
+import { type Graph, shapeError, type Tensor } from '../graph/graph.ts';
 import type { PointwiseRow } from '../graph/pointwise.ts';
-import { boxesToCorners, pairOverlap, tableDistance, tableOverlap } from '../ops/boxes.ts';
-import { concatColumns, concatRows } from '../ops/concat.ts';
+import { concatRows } from '../ops/concat.ts';
 import { gatherRows } from '../ops/gather.ts';
-import { bceWithLogits, type MatcherCosts, matcherCost, sigmoidFocalLoss } from '../ops/losses.ts';
+import { bceWithLogits, sigmoidFocalLoss } from '../ops/losses.ts';
 import { logSoftmax, softmax } from '../ops/norm.ts';
-import { add, mul, pointwise, rows, scale } from '../ops/pointwise.ts';
+import { mul, pointwise, rows, scale } from '../ops/pointwise.ts';
 import { reduceColumns } from '../ops/reduce.ts';
-import { permute, reshape } from '../ops/reshape.ts';
+import { boxLosses, type MatcherWeights, pairCosts, setSums } from './criterion-operations.ts';
 
 /** vfl: varifocal; focal: sigmoid focal; bce: plain binary cross-entropy; labels: softmax with a no-object class. */
 export type Classification = 'vfl' | 'focal' | 'bce' | 'labels';
@@ -38,7 +37,7 @@ export interface CriterionOptions {
   /** Weight of the no-object class (`labels`); 0.1 when left out. */
   noObject?: number;
   /** Costs of the matching; class 2, boxes 5, giou 2, alpha 0.25, gamma 2 when left out. `softmax`: minus the class's probability. */
-  matcher?: MatcherCosts & { softmax?: boolean };
+  matcher?: MatcherWeights;
   /** Gives all matched sets the last layer's assignment (`share_matched_indices` of version 2). */
   shareMatches?: boolean;
 }
@@ -75,27 +74,44 @@ export function targetInputs(graph: Graph, batch: number, options: CriterionOpti
   };
 }
 
-export const defaultMatcher = { classes: 2, boxes: 5, giou: 2, alpha: 0.25, gamma: 2 } as const;
+export const defaultMatcher: MatcherWeights = { classes: 2, boxes: 5, giou: 2, alpha: 0.25, gamma: 2 };
 
-/** Costs of every query of the matched sets with every target: [batch, queries of all matched sets, maxTargets]. No gradient. */
-export function matchingCosts(sets: readonly OutputSet[], { table, labels }: TargetTensors, options: CriterionOptions): Tensor {
+/** All sets behind each other, matched ones first. */
+export interface JoinedOutputs {
+  readonly sets: readonly OutputSet[];
+  /** [batch, rows, classes] */
+  readonly logits: Tensor;
+  /** [batch, rows, 4] */
+  readonly boxes: Tensor;
+  /** Rows of the sets that are matched. */
+  readonly matchedRows: number;
+}
+
+/** @throws BackdropError E_SHAPE when a matched set stands behind a denoising one */
+export function joinOutputs(sets: readonly OutputSet[]): JoinedOutputs {
   const matched = sets.filter(({ denoising }) => !denoising);
-  const weights: NonNullable<CriterionOptions['matcher']> = options.matcher ?? defaultMatcher;
-  const logits = joinRows(matched.map((set) => set.logits.detach()));
-  const boxes = joinRows(matched.map((set) => set.boxes.detach()));
-  const wanted = [table.images, options.maxTargets, 4];
-  const [targets, classes] = [table.window(wanted, 0, 0), labels.rowsFrom(0, options.maxTargets)];
-  if (!weights.softmax) return matcherCost(logits, boxes, classes, targets, weights);
-  const likely = permute(gatherRows(permute(softmax(logits), [0, 2, 1]), classes), [0, 2, 1]);
-  const { giou } = tableOverlap(boxesToCorners(boxes), boxesToCorners(targets));
-  const pair = add(scale(tableDistance(boxes, targets), weights.boxes), scale(likely, -weights.classes));
-  return add(pair, scale(giou, -weights.giou));
+  if (matched.some((set, i) => sets[i] !== set)) throw shapeError('criterion', 'sets that are matched come before denoising ones');
+  const join = (tensors: readonly Tensor[]): Tensor => (tensors.length === 1 ? tensors[0] : concatRows(tensors));
+  return {
+    sets,
+    logits: join(sets.map(({ logits }) => logits)),
+    boxes: join(sets.map(({ boxes }) => boxes)),
+    matchedRows: matched.reduce((sum, { boxes }) => sum + boxes.rows, 0),
+  };
+}
+
+/** Costs of every query of the matched sets with every target: [batch, rows of the matched sets, maxTargets]. No gradient. */
+export function matchingCosts({ logits, boxes, matchedRows }: JoinedOutputs, targets: TargetTensors, options: CriterionOptions): Tensor {
+  const { matcher = defaultMatcher, maxTargets } = options;
+  const scores = logits.rowsFrom(0, matchedRows);
+  const [lines, labels] = [targets.table, targets.labels].map((tensor) => tensor.rowsFrom(0, maxTargets));
+  return pairCosts(matcher.softmax ? softmax(scores) : scores, boxes.rowsFrom(0, matchedRows), lines, labels, matcher);
 }
 
 export interface Losses {
   /** Weighted terms of each image and set: [batch, sets, 3], classification, boxes, GIoU. Their sum is the loss. */
   readonly terms: Tensor;
-  /** For `gradients`: the rows' losses, each with its weight as seed, so that what flows back is the gradient of the loss. */
+  /** For `gradients`: rows' classification losses with their weights, and all boxes with the gradient of their losses. */
   readonly seeds: ReadonlyMap<Tensor, Tensor>;
 }
 
@@ -117,26 +133,23 @@ const varifocal: PointwiseRow = {
  * The losses of all sets.
  * @param match u32 [batch, rows of all sets, 1]: each row's line of the table
  */
-export function criterion(sets: readonly OutputSet[], targets: TargetTensors, match: Tensor, options: CriterionOptions): Losses {
-  const { boxWeight } = options;
-  const logits = joinRows(sets.map((set) => set.logits));
-  const boxes = joinRows(sets.map((set) => set.boxes));
+export function criterion(joined: JoinedOutputs, targets: TargetTensors, match: Tensor, options: CriterionOptions): Losses {
+  const { sets, logits, boxes } = joined;
   const line = gatherRows(targets.table, match);
-  const wanted = line.columnsFrom(0, 4);
   const hot = gatherRows(oneHotTable(logits.graph, options, logits.columns), gatherRows(targets.labels, match));
-  const { iou, giou } = pairOverlap(boxesToCorners(boxes), boxesToCorners(wanted));
-  const overlap = scale(giou, -1, 1);
-  const parts = [
-    classify(logits, hot, iou.detach(), options),
-    reduceColumns(pointwise(rows.distance, [boxes, wanted]), 'sum'),
-    boxWeight ? mul(overlap, (boxWeight === 'iou' ? iou : giou).detach()) : overlap,
-  ];
-  const weights = [4, 5, 6].map((column) => line.columnsFrom(column, 1));
-  const terms = sumsOfSets(
-    sets,
-    parts.map((part, i) => mul(part, weights[i])),
+  const { losses, gradient } = boxLosses(boxes, line, options.boxWeight ?? 'one');
+  const classes = classify(logits, hot, losses.columnsFrom(2, 1), options);
+  const terms = setSums(
+    classes,
+    line,
+    losses,
+    sets.map((set) => set.boxes.rows),
   );
-  return { terms, seeds: new Map(parts.map((part, i) => [part, weights[i]])) };
+  const seeds = new Map([
+    [classes, line.columnsFrom(4, 1)],
+    [boxes, gradient],
+  ]);
+  return { terms, seeds };
 }
 
 /** Classification loss of each row: [batch, rows, 1]. */
@@ -159,26 +172,3 @@ function oneHotTable(graph: Graph, { classes }: CriterionOptions, columns: numbe
   };
   return graph.parameter({ key: `one-hot ${classes} ${columns}`, shape: [1, classes + 1, columns], type: 'f32', sources: [], build });
 }
-
-/** Sums over the rows of each set, of [batch, rows, 1] terms: [batch, sets, terms]. Neighbours of equal length are summed at once. */
-function sumsOfSets(sets: readonly OutputSet[], terms: readonly Tensor[]): Tensor {
-  const batch = terms[0].images;
-  const whole = terms.map((term) => reshape(term, [1, term.images, term.rows]));
-  const sums: Tensor[] = [];
-  let at = 0;
-  for (let first = 0; first < sets.length; ) {
-    const queries = sets[first].boxes.rows;
-    let last = first;
-    while (last < sets.length && sets[last].boxes.rows === queries) last += 1;
-    const count = last - first;
-    const from = at;
-    const lines = whole.map((term) => reshape(term.columnsFrom(from, count * queries), [1, batch * count, queries]));
-    sums.push(reshape(reduceColumns(joinRows(lines), 'sum'), [terms.length, batch, count]));
-    at += count * queries;
-    first = last;
-  }
-  const all = sums.length === 1 ? sums[0] : concatColumns(sums);
-  return permute(all, [1, 2, 0]);
-}
-
-const joinRows = (tensors: readonly Tensor[]): Tensor => (tensors.length === 1 ? tensors[0] : concatRows(tensors));

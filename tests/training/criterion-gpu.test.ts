@@ -94,7 +94,8 @@ describe('whole training steps', () => {
     const { config, losses_f64 } = file.info;
     const batch = targetsOf(file, 'target.%.');
     const denoising = denoisingLayout({ version: config.v, denoising: config.dn }, mostTargets(batch));
-    const outputs = file.names.filter((n) => n.endsWith('pred_logits')).map((n) => n.slice(0, -'.pred_logits'.length));
+    const names = file.names.filter((n) => n.endsWith('pred_logits')).map((n) => n.slice(0, -'.pred_logits'.length));
+    const outputs = names.sort((a, b) => Number(a.startsWith('dn_')) - Number(b.startsWith('dn_')));
     const sets = outputs.map((output) => {
       const suffix = output === 'out' ? '' : `_${output.replace('_aux_outputs.', '_').replace('aux_outputs.', 'aux_')}`;
       const noisy = output.startsWith('dn_');

@@ -6,7 +6,14 @@ import { ParameterStore } from '../../src/graph/parameters.ts';
 import { Program } from '../../src/graph/program.ts';
 import { register } from '../../src/host/page-registry.ts';
 import { gradients } from '../../src/ops/gradient.ts';
-import { type CriterionOptions, criterion, matchingCosts, type OutputSet, targetInputs } from '../../src/training/criterion.ts';
+import {
+  type CriterionOptions,
+  criterion,
+  joinOutputs,
+  matchingCosts,
+  type OutputSet,
+  targetInputs,
+} from '../../src/training/criterion.ts';
 import { CriterionHost } from '../../src/training/criterion-host.ts';
 import type { DenoisingLayout } from '../../src/training/denoising.ts';
 import type { Targets } from '../../src/training/targets.ts';
@@ -50,11 +57,12 @@ register<CriterionCase>('criterion', async (given): Promise<CriterionAnswer> => 
       boxes: graph.input(`boxes${i}`, [batch.length, set.queries, 4]),
     };
   });
+  const joined = joinOutputs(sets);
   const host = new CriterionHost(given.sets, batch.length, options);
   const targets = targetInputs(graph, batch.length, options);
   const match = graph.input('match', [batch.length, host.rows, 1], 'u32');
-  graph.output('costs', matchingCosts(sets, targets, options));
-  const { terms, seeds } = criterion(sets, targets, match, options);
+  graph.output('costs', matchingCosts(joined, targets, options));
+  const { terms, seeds } = criterion(joined, targets, match, options);
   graph.output('terms', terms);
   const found = gradients(
     graph,
