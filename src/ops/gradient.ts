@@ -8,6 +8,8 @@ import { conv2dOperation } from './conv2d.ts';
 import { conv2dGradient } from './conv2d-gradient.ts';
 import { deformableOperation } from './deformable-attention.ts';
 import { deformableGradient } from './deformable-gradient.ts';
+import { gatherRowsOperation, scatterAddOperation } from './gather.ts';
+import { gatherRowsGradient, scatterAddGradient, topkGradient } from './gather-gradient.ts';
 import { gridSampleOperation } from './grid-sample.ts';
 import { gridSampleGradient } from './grid-sample-gradient.ts';
 import { matmulOperation } from './matmul.ts';
@@ -15,8 +17,16 @@ import { matmulGradient } from './matmul-gradient.ts';
 import { layerNormOperation, softmaxOperation, standardiseOperation } from './norm.ts';
 import { layerNormGradient, softmaxGradient, standardiseGradient } from './norm-gradient.ts';
 import { add, pointwiseGradient, pointwiseOperation } from './pointwise.ts';
-import { reduceColumnsGradient, reduceColumnsOperation, reduceRowsGradient, reduceRowsOperation } from './reduce.ts';
+import { poolOperation } from './pool.ts';
+import { poolGradient } from './pool-gradient.ts';
+import { unfoldOperation } from './rearrange.ts';
+import { unfoldGradient } from './rearrange-gradient.ts';
+import { momentsOperation, reduceColumnsOperation, reduceRowsOperation } from './reduce.ts';
+import { momentsGradient, reduceColumnsGradient, reduceRowsGradient } from './reduce-gradient.ts';
 import { copyGradient, copyOperation, embedDispatch } from './reshape.ts';
+import { resizeOperation } from './resize.ts';
+import { resizeGradient } from './resize-gradient.ts';
+import { topkOperation } from './topk.ts';
 import { windowAttentionOperation } from './window-attention.ts';
 
 interface EmbedAttributes {
@@ -58,6 +68,13 @@ const rules: GradientRules = new Map([
   rule(softmaxOperation, softmaxGradient),
   rule(standardiseOperation, standardiseGradient),
   rule(windowAttentionOperation, windowAttentionGradient),
+  rule(gatherRowsOperation, gatherRowsGradient),
+  rule(momentsOperation, momentsGradient),
+  rule(poolOperation, poolGradient),
+  rule(resizeOperation, resizeGradient),
+  rule(scatterAddOperation, scatterAddGradient),
+  rule(topkOperation, topkGradient),
+  rule(unfoldOperation, unfoldGradient),
 ]);
 
 const algebra: GradientAlgebra = {

@@ -4,11 +4,10 @@ import columnsShader from '../../shaders/reduce/columns.wgsl';
 import joinMoments from '../../shaders/reduce/join-moments.wgsl';
 import momentsShader from '../../shaders/reduce/moments.wgsl';
 import rowsShader from '../../shaders/reduce/rows.wgsl';
-import type { GradientRule } from '../graph/autodiff.ts';
-import { type Dispatch, type Operation, shapeError, type Tensor } from '../graph/graph.ts';
+import type { Dispatch, Operation, Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
-import { div, mul, pointwise, rows, scale, sub } from './pointwise.ts';
+import { mul, pointwise, rows, scale, sub } from './pointwise.ts';
 import { reshape } from './reshape.ts';
 
 /** `var` is unbiased (divided by count - 1, as torch.var); `l2` the square root of the sum of squares. */
@@ -17,7 +16,7 @@ export type Reduction = 'sum' | 'mean' | 'max' | 'min' | 'var' | 'l2';
 const KINDS: Record<Reduction, number> = { sum: 0, mean: 0, max: 1, min: 2, l2: 3, var: 4 };
 
 /** What a finished sum of `count` terms is multiplied with. */
-function factorOf(kind: Reduction, count: number): number {
+export function factorOf(kind: Reduction, count: number): number {
   if (kind === 'mean') return 1 / count;
   return kind === 'var' ? 1 / Math.max(count - 1, 1) : 1;
 }
@@ -50,22 +49,6 @@ export const reduceColumnsOperation: Operation<{ kind: Reduction }> = {
     ];
   },
 };
-
-/** Gradient of a reduction of `count` terms: the result's gradient, repeated along what was reduced, times each term's share. */
-function spread(x: Tensor, y: Tensor, gradient: Tensor, kind: Reduction, count: number): Tensor {
-  if (kind === 'sum' || kind === 'mean') return pointwise(rows.repeated, [x, gradient], [factorOf(kind, count)]);
-  if (kind === 'l2') return mul(div(x, y), gradient);
-  throw shapeError('reduce', `${kind} has no gradient`);
-}
-
-export const reduceColumnsGradient: GradientRule<{ kind: Reduction }> = ({ inputs: [x], outputs: [y], attributes }, [gradient]) => [
-  spread(x, y, gradient!, attributes.kind, x.columns),
-];
-
-export const reduceRowsGradient: GradientRule<{ kind: Exclude<Reduction, 'var'> }> = (
-  { inputs: [x], outputs: [y], attributes },
-  [gradient],
-) => [spread(x, y, gradient!, attributes.kind, x.rows)];
 
 /** The sum of x [images, rows, columns] over its rows into y [images, 1, columns], in one launch: for chunks that are summed already. */
 export function rowsDispatch(x: Tensor, y: Tensor): Dispatch {
@@ -135,7 +118,7 @@ export const reduceRowsOperation: Operation<{ kind: Exclude<Reduction, 'var'> }>
   },
 };
 
-interface MomentsAttributes {
+export interface MomentsAttributes {
   /** Columns of a group: each group's statistics are common. */
   width: number;
   /** Are the images' statistics common? */

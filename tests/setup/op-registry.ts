@@ -52,7 +52,7 @@ export const operations: Record<string, OpBuilder> = {
   topk: ([scores], { k }) => Object.values(topk(scores, k)),
   gatherRows: ([x, indices]) => [gatherRows(x, indices)],
   imageToTensor: ([pixels, columns, rows]) => [imageToTensor(pixels, columns, rows)],
-  embedding: ([weight, indices]) => [embedding(weight, indices)],
+  embedding: ([weight, indices], { padding = null }) => [embedding(weight, indices, padding)],
   /** Tensors: qkv, the table of relative positions where `table` says so, then padding if there is any. */
   windowAttention: ([qkv, ...rest], { table, ...options }) => [
     windowAttention(qkv, table ? rest[0] : null, { ...options, pad: rest[table ? 1 : 0] ?? null }),
