@@ -154,9 +154,9 @@ fn load_g(at: Source, image: u32, k: u32) -> Value {
   return select(Value(0.0), prologue(g[at.offset + k], image, at.pixel, k), at.inside);
 }
 
-// The weights of four input channels for four output channels: a row times this is their share of dX.
+// The weights of four output channels for four input channels: times g's vec4f, their share of dX's.
 fn weights(at: u32) -> mat4x4f {
-  return mat4x4f(w[at], w[at + params.w_pitch], w[at + 2u * params.w_pitch], w[at + 3u * params.w_pitch]);
+  return transpose(mat4x4f(w[at], w[at + params.w_pitch], w[at + 2u * params.w_pitch], w[at + 3u * params.w_pitch]));
 }
 
 fn store(v: Value, image: u32, row: u32, column: u32, phase: Phase) {
@@ -238,22 +238,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
           let g1 = load_g(source1, image, k);
           let g2 = load_g(source2, image, k);
           let g3 = load_g(source3, image, k);
-          s0 += g0 * w0;
-          s1 += quadSwapX(g0) * w0;
-          s2 += quadSwapY(g0) * w0;
-          s3 += quadSwapDiagonal(g0) * w0;
-          s4 += g1 * w0;
-          s5 += quadSwapX(g1) * w0;
-          s6 += quadSwapY(g1) * w0;
-          s7 += quadSwapDiagonal(g1) * w0;
-          s8 += g2 * w0;
-          s9 += quadSwapX(g2) * w0;
-          s10 += quadSwapY(g2) * w0;
-          s11 += quadSwapDiagonal(g2) * w0;
-          s12 += g3 * w0;
-          s13 += quadSwapX(g3) * w0;
-          s14 += quadSwapY(g3) * w0;
-          s15 += quadSwapDiagonal(g3) * w0;
+          s0 += w0 * g0;
+          s1 += w0 * quadSwapX(g0);
+          s2 += w0 * quadSwapY(g0);
+          s3 += w0 * quadSwapDiagonal(g0);
+          s4 += w0 * g1;
+          s5 += w0 * quadSwapX(g1);
+          s6 += w0 * quadSwapY(g1);
+          s7 += w0 * quadSwapDiagonal(g1);
+          s8 += w0 * g2;
+          s9 += w0 * quadSwapX(g2);
+          s10 += w0 * quadSwapY(g2);
+          s11 += w0 * quadSwapDiagonal(g2);
+          s12 += w0 * g3;
+          s13 += w0 * quadSwapX(g3);
+          s14 += w0 * quadSwapY(g3);
+          s15 += w0 * quadSwapDiagonal(g3);
         }
       }
       t0 += s0;

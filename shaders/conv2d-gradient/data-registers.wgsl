@@ -151,9 +151,9 @@ fn load_g(at: Source, image: u32, k: u32) -> Value {
   return select(Value(0.0), prologue(g[at.offset + k], image, at.pixel, k), at.inside);
 }
 
-// The weights of four input channels for four output channels: a row times this is their share of dX.
+// The weights of four output channels for four input channels: times g's vec4f, their share of dX's.
 fn weights(at: u32) -> mat4x4f {
-  return mat4x4f(w[at], w[at + params.w_pitch], w[at + 2u * params.w_pitch], w[at + 3u * params.w_pitch]);
+  return transpose(mat4x4f(w[at], w[at + params.w_pitch], w[at + 2u * params.w_pitch], w[at + 3u * params.w_pitch]));
 }
 
 fn store(v: Value, image: u32, row: u32, column: u32, phase: Phase) {
@@ -232,14 +232,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
           let g5 = load_g(source5, image, k);
           let g6 = load_g(source6, image, k);
           let g7 = load_g(source7, image, k);
-          s0_0 += g0 * w0; s0_1 += g0 * w1;
-          s1_0 += g1 * w0; s1_1 += g1 * w1;
-          s2_0 += g2 * w0; s2_1 += g2 * w1;
-          s3_0 += g3 * w0; s3_1 += g3 * w1;
-          s4_0 += g4 * w0; s4_1 += g4 * w1;
-          s5_0 += g5 * w0; s5_1 += g5 * w1;
-          s6_0 += g6 * w0; s6_1 += g6 * w1;
-          s7_0 += g7 * w0; s7_1 += g7 * w1;
+          s0_0 += w0 * g0; s0_1 += w1 * g0;
+          s1_0 += w0 * g1; s1_1 += w1 * g1;
+          s2_0 += w0 * g2; s2_1 += w1 * g2;
+          s3_0 += w0 * g3; s3_1 += w1 * g3;
+          s4_0 += w0 * g4; s4_1 += w1 * g4;
+          s5_0 += w0 * g5; s5_1 += w1 * g5;
+          s6_0 += w0 * g6; s6_1 += w1 * g6;
+          s7_0 += w0 * g7; s7_1 += w1 * g7;
         }
       }
       t0_0 += s0_0; t0_1 += s0_1;

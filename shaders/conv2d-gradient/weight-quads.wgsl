@@ -14,7 +14,9 @@
 //
 // This variant: the one for software adapters with subgroups. Each thread holds 16 input x 4 output channels of one tap. The four
 // lanes of a quad share the 16 input channels: a lane loads one vec4f of x and gets the other three by quad swaps, lane
-// q's accumulators 4 j .. 4 j + 3 belong to the input channels that lane q ^ j loads. Two vec4f loads for 64 multiply-adds.
+// q's accumulators 4 j .. 4 j + 3 belong to the input channels that lane q ^ j loads. Four pixels are taken at once, so that an
+// update is one line: dW's vec4f += block of g * four pixels of one channel; 8 vec4f loads for 256 multiply-adds. Past the end of a
+// run the last pixel is read again and g counts as zero.
 //
 // Grid: x = ceil(n4 / 4 / (64 / COLUMN_LANES)), y = ceil(k4 / COLUMN_LANES), z = taps * parts.
 // COLUMN_LANES: 4, 8, 16, 32 or 64.
@@ -158,32 +160,43 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       let line_end = min((p / params.out_width + 1u) * params.out_width, end);
       let pixels = run_from(p, line_end, tap, inside);
       p = line_end;
-      var x_at = pixels.x + c;
-      var g_at = pixels.g + k;
-      for (var i = 0u; i < pixels.length; i++) {
-        let x0 = x[x_at];
-        let g0 = g[g_at];
-        x_at += x_step;
-        g_at += params.g_pitch;
-        let x1 = quadSwapX(x0);
-        let x2 = quadSwapY(x0);
-        let x3 = quadSwapDiagonal(x0);
-        s0 = fma(Value(x0.x), g0, s0);
-        s1 = fma(Value(x0.y), g0, s1);
-        s2 = fma(Value(x0.z), g0, s2);
-        s3 = fma(Value(x0.w), g0, s3);
-        s4 = fma(Value(x1.x), g0, s4);
-        s5 = fma(Value(x1.y), g0, s5);
-        s6 = fma(Value(x1.z), g0, s6);
-        s7 = fma(Value(x1.w), g0, s7);
-        s8 = fma(Value(x2.x), g0, s8);
-        s9 = fma(Value(x2.y), g0, s9);
-        s10 = fma(Value(x2.z), g0, s10);
-        s11 = fma(Value(x2.w), g0, s11);
-        s12 = fma(Value(x3.x), g0, s12);
-        s13 = fma(Value(x3.y), g0, s13);
-        s14 = fma(Value(x3.z), g0, s14);
-        s15 = fma(Value(x3.w), g0, s15);
+      let x_at = pixels.x + c;
+      let g_at = pixels.g + k;
+      let last = max(pixels.length, 1u) - 1u;
+      for (var i = 0u; i < pixels.length; i += 4u) {
+        let p1 = min(i + 1u, last);
+        let p2 = min(i + 2u, last);
+        let p3 = min(i + 3u, last);
+        let x0 = x[x_at + i * x_step];
+        let x1 = x[x_at + p1 * x_step];
+        let x2 = x[x_at + p2 * x_step];
+        let x3 = x[x_at + p3 * x_step];
+        let g0 = mat4x4f(
+          g[g_at + i * params.g_pitch],
+          select(Value(), g[g_at + p1 * params.g_pitch], i + 1u <= last),
+          select(Value(), g[g_at + p2 * params.g_pitch], i + 2u <= last),
+          select(Value(), g[g_at + p3 * params.g_pitch], i + 3u <= last),
+        );
+        let v0 = Value(x0.x, x1.x, x2.x, x3.x);
+        let v1 = Value(x0.y, x1.y, x2.y, x3.y);
+        let v2 = Value(x0.z, x1.z, x2.z, x3.z);
+        let v3 = Value(x0.w, x1.w, x2.w, x3.w);
+        s0 += g0 * v0;
+        s1 += g0 * v1;
+        s2 += g0 * v2;
+        s3 += g0 * v3;
+        s4 += g0 * quadSwapX(v0);
+        s5 += g0 * quadSwapX(v1);
+        s6 += g0 * quadSwapX(v2);
+        s7 += g0 * quadSwapX(v3);
+        s8 += g0 * quadSwapY(v0);
+        s9 += g0 * quadSwapY(v1);
+        s10 += g0 * quadSwapY(v2);
+        s11 += g0 * quadSwapY(v3);
+        s12 += g0 * quadSwapDiagonal(v0);
+        s13 += g0 * quadSwapDiagonal(v1);
+        s14 += g0 * quadSwapDiagonal(v2);
+        s15 += g0 * quadSwapDiagonal(v3);
       }
     }
     t0 += s0;

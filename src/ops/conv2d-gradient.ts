@@ -93,15 +93,17 @@ function dataGradient(node: Node<GradientAttributes>, target: Target): Dispatch 
 const MOST_SCRATCH = 16 * 2 ** 20;
 /** Pixels that are worth a part of their own. */
 const LEAST_PIXELS = 64;
+/** Pixels whose rows stay in a processor's cache while a part's threads walk them. */
+const MOST_PIXELS = 2048;
 
 /**
- * Parts of the sum over pixels: enough for `wanted` workgroups in all, when a part has `workgroups`; as few as that, since each
- * costs a copy of the weights, written and read.
+ * Parts of the sum over pixels: enough for `wanted` workgroups in all, when a part has `workgroups`, and none too long; no
+ * more than that, since each costs a copy of the weights, written and read.
  */
 function partsFor(pixels: number, weights: number, taps: number, workgroups: number, target: Target): number {
   const wanted = target.software ? 32 : 2048;
   const most = Math.min(Math.floor(MOST_SCRATCH / (4 * weights)), Math.floor(65535 / taps), Math.ceil(pixels / LEAST_PIXELS));
-  return Math.max(1, Math.min(Math.ceil(wanted / workgroups), most));
+  return Math.max(1, Math.min(Math.max(Math.ceil(wanted / workgroups), Math.ceil(pixels / MOST_PIXELS)), most));
 }
 
 /** Inputs: the convolution's input, gradient of its output. */
