@@ -26,6 +26,8 @@ import { momentsGradient, reduceColumnsGradient, reduceRowsGradient } from './re
 import { copyGradient, copyOperation, embedDispatch } from './reshape.ts';
 import { resizeOperation } from './resize.ts';
 import { resizeGradient } from './resize-gradient.ts';
+import { channelAttentionOperation, rfFuseOperation, rfSpatialOperation, rfStatisticsOperation } from './rfcbam.ts';
+import { channelAttentionGradient, rfFuseGradient, rfSpatialGradient, rfStatisticsGradient } from './rfcbam-gradient.ts';
 import { topkOperation } from './topk.ts';
 import { windowAttentionOperation } from './window-attention.ts';
 
@@ -75,6 +77,10 @@ const rules: GradientRules = new Map([
   rule(scatterAddOperation, scatterAddGradient),
   rule(topkOperation, topkGradient),
   rule(unfoldOperation, unfoldGradient),
+  rule(channelAttentionOperation, channelAttentionGradient),
+  rule(rfFuseOperation, rfFuseGradient),
+  rule(rfSpatialOperation, rfSpatialGradient),
+  rule(rfStatisticsOperation, rfStatisticsGradient),
 ]);
 
 const algebra: GradientAlgebra = {

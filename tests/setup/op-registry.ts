@@ -68,6 +68,8 @@ export const operations: Record<string, OpBuilder> = {
   channelAttention: ([x, fc1, fc2]) => [channelAttention(x, fc1, fc2)],
   rfStatistics: ([g], { channels }) => [rfStatistics(g, channels)],
   rfSpatial: ([x, w]) => [rfSpatial(x, w)],
+  /** With the statistics and the spatial attention's weights instead of the attention. */
+  rfSpatialFuse: ([g, ca, x, kernel, w, bias]) => [rfFuse(g, ca, rfSpatial(x, kernel), w, bias)],
   rfFuse: ([g, ca, sa, w, bias]) => [rfFuse(g, ca, sa, w, bias ?? null)],
   /** Tensors: outputs, their seeds, then what the gradients are wanted of. `outputs`: how many there are. */
   gradients(tensors, { outputs }) {
