@@ -69,6 +69,7 @@ export function backward(
     if (!rule) {
       throw new BackdropError('E_MODEL_CONFIG', `${node.scope} has no gradient.`, {
         hint: 'Detach its inputs, or leave it out of training.',
+        details: { withoutGradient: node.operation.name },
       });
     }
     graph.scoped(`${node.scope}.backward`, () => {
@@ -99,7 +100,8 @@ function total(tensor: Tensor, contributions: ReadonlyMap<Value, Contribution[]>
     if (known) known.gradient = algebra.add(known.gradient, item.gradient.viewAs(known.gradient.shape));
     else windows.push({ ...item });
   }
-  const { value } = tensor;
+  // A parameter stored four times is one number in each row.
+  const value = tensor.parameter?.replicated ? { ...tensor.value, columns: 1 } : tensor.value;
   const joined = join(windows, value, algebra);
   return joined.viewAs(tensor.shape);
 }

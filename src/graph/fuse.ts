@@ -174,11 +174,13 @@ function touched(node: Node): { reads: Value[]; writes: Value[] } {
 
 /**
  * Places the inputs of a concatenation inside its output. Not for inputs that are windows themselves, that are outputs or
- * inputs of the graph, that go into two places, or where a node would then read and write one buffer.
+ * inputs of the graph, that go into two places, that come from kernels which cannot, or where a node would then bind one buffer
+ * for writing and for anything else.
  */
 function placeConcats(nodes: Node[], graph: Graph): Node[] {
   const fixed = new Set<Value>();
   for (const tensor of graph.inputs.values()) fixed.add(tensor.value);
+  for (const { operation, outputs } of nodes) if (operation.denseOutputs) for (const tensor of outputs) fixed.add(tensor.value);
   const removed = new Set<Node>();
   for (const node of nodes) {
     if (node.operation.name !== 'concat' || node.epilogue) continue;
@@ -204,7 +206,7 @@ function placeConcats(nodes: Node[], graph: Graph): Node[] {
     const clash = nodes.some((other) => {
       if (other === node || removed.has(other)) return false;
       const { reads, writes } = touched(other);
-      return writes.some((value) => reads.includes(value));
+      return writes.some((value, i) => reads.includes(value) || writes.indexOf(value) !== i);
     });
     if (clash) for (const value of values) value.placedIn = null;
     else removed.add(node);

@@ -81,6 +81,8 @@ export interface Operation<Attributes = unknown> {
   /** May a pointwise chain be applied to output 0 before it is stored / to input 0 when it is loaded? */
   readonly fusesEpilogue?: (node: Node<Attributes>) => boolean;
   readonly fusesPrologue?: (node: Node<Attributes>) => boolean;
+  /** Are the kernels unable to write into a place within a larger value? */
+  readonly denseOutputs?: boolean;
   /** Extra tensors that prologue and epilogue may read together. */
   readonly maxExtras?: number;
 }

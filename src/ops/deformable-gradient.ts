@@ -55,6 +55,7 @@ interface PointsAttributes extends DeformableAttributes {
 /** Gradients of offsets and logits; with `withReference` also that of each head's reference, [batch * queries, heads, columns]. */
 const pointsOperation: Operation<PointsAttributes> = {
   name: 'deformablePoints',
+  denseOutputs: true,
 
   infer([, offsets, logits, reference], { withReference, heads }) {
     const own = [{ shape: offsets.shape }, { shape: logits.shape }];

@@ -41,7 +41,7 @@ function power<T, B>(m: Algebra<T, B>, x: T, exponent: number): T {
 export const rows = {
   identity: row('identity', 1, (_m, [x]) => x),
   relu: row('relu', 1, (m, [x]) => m.relu(x)),
-  leakyRelu: row('leakyRelu', 1, (m, [x], [slope]) => m.select(m.less(x, m.constant(0)), m.mul(x, m.constant(slope)), x)),
+  leakyRelu: row('leakyRelu', 1, (m, [x], [slope]) => m.select(m.less(m.constant(0), x), x, m.mul(x, m.constant(slope)))),
   sigmoid: row('sigmoid', 1, (m, [x]) => m.sigmoid(x)),
   silu: row('silu', 1, (m, [x]) => m.mul(x, m.sigmoid(x))),
   gelu: row('gelu', 1, (m, [x]) => m.mul(m.mul(m.constant(0.5), x), m.add(m.constant(1), m.erf(m.mul(x, m.constant(Math.SQRT1_2)))))),
@@ -49,9 +49,12 @@ export const rows = {
     const inner = m.mul(m.constant(Math.sqrt(2 / Math.PI)), m.add(x, m.mul(m.constant(0.044715), m.mul(x, m.mul(x, x)))));
     return m.mul(m.mul(m.constant(0.5), x), m.add(m.constant(1), m.tanh(inner)));
   }),
-  hardSigmoid: row('hardSigmoid', 1, (m, [x]) =>
-    m.min(m.max(m.add(m.div(x, m.constant(6)), m.constant(0.5)), m.constant(0)), m.constant(1)),
-  ),
+  /** Selected, not clamped: at -3 and 3 its derivative is 0, where that of a bound would be half. */
+  hardSigmoid: row('hardSigmoid', 1, (m, [x]) => {
+    const line = m.add(m.div(x, m.constant(6)), m.constant(0.5));
+    const upper = m.select(m.less(x, m.constant(3)), line, m.constant(1));
+    return m.select(m.less(m.constant(-3), x), upper, m.constant(0));
+  }),
   /** log(1 + exp(x)) */
   softplus: row('softplus', 1, (m, [x]) => m.add(m.relu(x), m.softplusTail(x))),
   tanh: row('tanh', 1, (m, [x]) => m.tanh(x)),
@@ -88,10 +91,11 @@ export const rows = {
   }),
   /**
    * Varifocal loss (arXiv 2008.13367) of the logit x, the target score y (the IoU at the matched class, else 0) and the one-hot
-   * label o: (alpha p^gamma (1 - o) + y) times the cross-entropy. Constants alpha, gamma.
+   * label o: (alpha p^gamma (1 - o) + y) times the cross-entropy, p = sigmoid(z). z is x again, detached: the weight is a
+   * constant. Constants alpha, gamma.
    */
-  varifocal: row('varifocal', 3, (m, [x, y, o], [alpha, gamma]) => {
-    const p = power(m, m.sigmoid(x), gamma);
+  varifocal: row('varifocal', 4, (m, [x, z, y, o], [alpha, gamma]) => {
+    const p = power(m, m.sigmoid(z), gamma);
     const weight = m.add(m.mul(m.mul(m.constant(alpha), p), m.sub(m.constant(1), o)), y);
     return m.mul(weight, crossEntropyWithLogits(m, [x, y], []));
   }),

@@ -64,6 +64,8 @@ describe('at kinks and ties, as torch', () => {
     ['a clamp passes at its lower bound', at(rows.clamp, [-0.5], 0, [-0.5, 0.5]), 1],
     ['a clamp passes at its upper bound', at(rows.clamp, [0.5], 0, [-0.5, 0.5]), 1],
     ['a clamp stops outside', at(rows.clamp, [0.6], 0, [-0.5, 0.5]), 0],
+    ['a leaky relu takes its slope at 0', at(rows.leakyRelu, [0], 0, [0.1]), 0.1],
+    ['a hard sigmoid stops at its ends', at(rows.hardSigmoid, [3]) + at(rows.hardSigmoid, [-3]), 0],
     ['max shares a tie', at(rows.max, [2, 2], 1), 0.5],
     ['min shares a tie', at(rows.min, [2, 2], 0), 0.5],
     ['|x| has slope 0 at 0', at(rows.abs, [0]), 0],
