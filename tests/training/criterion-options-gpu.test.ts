@@ -68,3 +68,21 @@ it('the matching may go by the probability of the class', async () => {
     }
   });
 });
+
+it('sums sets of hundreds of rows', async () => {
+  const count = 333;
+  const options = { classification: 'bce', classes, maxTargets: 5 } as const;
+  const logits = r.array(2 * count * classes, 2);
+  const answer = await page.call<CriterionAnswer>('criterion', {
+    ...given,
+    options,
+    sets: [{ suffix: '', queries: count, logits, boxes: boxes(2 * count) }],
+  });
+  const sum = logits.reduce((total, x, i) => {
+    const row = Math.floor(i / classes);
+    const line = answer.match[row];
+    const hot = line < 5 && batch[Math.floor(row / count)].labels[line] === i % classes ? 1 : 0;
+    return total + Math.max(x, 0) - x * hot + Math.log1p(Math.exp(-Math.abs(x)));
+  }, 0);
+  expect(Math.abs(answer.terms.loss_bce / (sum / 4) - 1)).toBeLessThan(1e-6);
+});

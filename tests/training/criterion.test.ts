@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Graph } from '../../src/graph/graph.ts';
-import { lower } from '../../src/graph/program.ts';
+import { lower } from '../../src/graph/lower.ts';
 import { gradients } from '../../src/ops/gradient.ts';
 import { scale } from '../../src/ops/pointwise.ts';
 import {
