@@ -69,7 +69,7 @@ function gradientDispatches(a: Omit<AttentionLaunch, 'y'>, g: Tensor, { dq, dkv,
     }),
   ];
   if (!table) return dispatches;
-  const partial = sequences === 1 ? table : context.temporary([1, sequences, table.columns]);
+  const partial = context.temporary([1, sequences, table.columns]);
   dispatches.push(
     launch(tableShader, {
       label: 'table',
@@ -80,7 +80,7 @@ function gradientDispatches(a: Omit<AttentionLaunch, 'y'>, g: Tensor, { dq, dkv,
       flops: 2 * flops,
     }),
   );
-  return sequences === 1 ? dispatches : [...dispatches, rowsDispatch(partial, table)];
+  return [...dispatches, rowsDispatch(partial, table)];
 }
 
 /** dq, and dk and dv side by side. */
