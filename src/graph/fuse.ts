@@ -66,7 +66,7 @@ export interface FuseOptions {
 /** The nodes that remain, in order. The graph's own nodes are changed: fuse a graph once. */
 export function fuse(graph: Graph, options: FuseOptions = {}): FusedGraph {
   const kept = new Set<Value>();
-  for (const tensor of graph.outputs.values()) kept.add(tensor.value);
+  for (const tensor of [...graph.outputs.values(), ...graph.results.values()]) kept.add(tensor.value);
   let nodes = live(graph, kept);
   if (options.pointwise !== false) {
     nodes = fuseEpilogues(nodes, kept);
@@ -179,7 +179,9 @@ function touched(node: Node): { reads: Value[]; writes: Value[] } {
  */
 function placeConcats(nodes: Node[], graph: Graph): Node[] {
   const fixed = new Set<Value>();
-  for (const tensor of graph.inputs.values()) fixed.add(tensor.value);
+  for (const tensor of [...graph.inputs.values(), ...graph.results.values()]) fixed.add(tensor.value);
+  const results = new Set([...graph.results.values()].map(({ value }) => value));
+  const users = uses(nodes);
   for (const { operation, outputs } of nodes) if (operation.denseOutputs) for (const tensor of outputs) fixed.add(tensor.value);
   const removed = new Set<Node>();
   for (const node of nodes) {
@@ -198,6 +200,8 @@ function placeConcats(nodes: Node[], graph: Graph): Node[] {
         t.value.rows === t.rows,
     );
     if (!whole || new Set(values).size !== values.length) continue;
+    // A buffer of results is only written.
+    if (results.has(target) && values.some((value) => users.get(value)!.length > 1)) continue;
     let at = 0;
     for (const tensor of node.inputs) {
       tensor.value.placedIn = { value: target, row: axis === 'rows' ? at : 0, column: axis === 'columns' ? at : 0 };

@@ -202,6 +202,8 @@ export class Graph {
   readonly inputs = new Map<string, Tensor>();
   readonly outputs = new Map<string, Tensor>();
   readonly parameters = new Map<string, Tensor>();
+  /** Arrays that a Program writes into memory of its builder's. */
+  readonly results = new Map<string, Tensor>();
   #values = 0;
   #scope: string[] = [];
 
@@ -233,6 +235,14 @@ export class Graph {
   /** Names a tensor to be read back. A tensor that is named is never fused away. */
   output(name: string, tensor: Tensor): void {
     this.outputs.set(name, tensor);
+  }
+
+  /**
+   * Names a tensor to be written into memory that `ProgramOptions.results` gives. It must be the whole of an operation's output
+   * that no other operation reads, since a kernel may not read and write one buffer.
+   */
+  result(name: string, tensor: Tensor): void {
+    this.results.set(name, tensor);
   }
 
   /** Runs `body` with a scope name in front of its nodes' labels. */
