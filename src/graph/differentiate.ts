@@ -88,3 +88,62 @@ export function derivative(row: PointwiseRow, at: number): PointwiseRow {
     },
   };
 }
+
+/** What a row's value is known to be made of: a constant, one operand as it is, or anything that depends on some of them. */
+interface Dependence {
+  constant?: number;
+  operand?: number;
+  on: ReadonlySet<number>;
+}
+
+const joined = (...parts: readonly Dependence[]): Dependence => ({ on: new Set(parts.flatMap(({ on }) => [...on])) });
+const isConstant = ({ constant }: Dependence, value: number): boolean => constant === value;
+
+const dependence: Algebra<Dependence, Dependence> = {
+  constant: (constant) => ({ constant, on: new Set() }),
+  add: (a, b) => (isConstant(a, 0) ? b : isConstant(b, 0) ? a : joined(a, b)),
+  sub: (a, b) => (isConstant(b, 0) ? a : joined(a, b)),
+  mul: (a, b) => (isConstant(a, 1) ? b : isConstant(b, 1) ? a : joined(a, b)),
+  div: (a, b) => (isConstant(b, 1) ? a : joined(a, b)),
+  neg: joined,
+  max: joined,
+  min: joined,
+  relu: joined,
+  abs: joined,
+  exp: joined,
+  log: joined,
+  sqrt: joined,
+  inverseSqrt: joined,
+  pow: joined,
+  tanh: joined,
+  erf: joined,
+  sigmoid: joined,
+  softplusTail: joined,
+  less: joined,
+  select: joined,
+};
+
+/**
+ * The row without the operands that it does not read, and which of them it reads; `row` is null where its value is the one
+ * operand unchanged. What is not read need not be kept until the gradient is computed.
+ */
+export function withoutUnused(row: PointwiseRow, constants: readonly number[]): { row: PointwiseRow | null; used: readonly number[] } {
+  const operands = Array.from({ length: row.arity }, (_, operand): Dependence => ({ operand, on: new Set([operand]) }));
+  const { operand, on } = row.value(dependence, operands, constants);
+  if (operand !== undefined) return { row: null, used: [operand] };
+  const used = [...on].sort((a, b) => a - b);
+  if (used.length === row.arity) return { row, used };
+  return {
+    used,
+    row: {
+      name: `${row.name}.of${used.join('')}`,
+      arity: used.length,
+      value: (m, given, own) =>
+        row.value(
+          m,
+          operands.map((_, i) => (on.has(i) ? given[used.indexOf(i)] : m.constant(0))),
+          own,
+        ),
+    },
+  };
+}

@@ -6,7 +6,7 @@
 import scalar from '../../shaders/pointwise/pointwise.wgsl';
 import vector from '../../shaders/pointwise/vector.wgsl';
 import type { GradientRule } from '../graph/autodiff.ts';
-import { derivative } from '../graph/differentiate.ts';
+import { derivative, withoutUnused } from '../graph/differentiate.ts';
 import type { PointwiseAttributes } from '../graph/fuse.ts';
 import { type Dispatch, type Node, type Operation, shapeError, show, split, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
@@ -190,7 +190,11 @@ export const pointwiseOperation: Operation<PointwiseAttributes> = {
 export const pointwiseGradient: GradientRule<PointwiseAttributes> = ({ inputs, attributes: { row, constants } }, [gradient], wanted) => {
   return inputs.map((input, i) => {
     if (!wanted[i]) return null;
-    return sumToShape(pointwise(derivative(row, i), [...inputs, gradient!], constants), input.shape);
+    const operands = [...inputs, gradient!];
+    const { row: partial, used } = withoutUnused(derivative(row, i), constants);
+    if (used.length === 0) return null;
+    const of = used.map((at) => operands[at]);
+    return sumToShape(partial ? pointwise(partial, of, constants) : of[0], input.shape);
   });
 };
 

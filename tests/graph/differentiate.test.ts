@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { derivative } from '../../src/graph/differentiate.ts';
+import { derivative, withoutUnused } from '../../src/graph/differentiate.ts';
 import type { PointwiseRow } from '../../src/graph/pointwise.ts';
 import { rows } from '../../src/ops/pointwise.ts';
 import { evaluate } from '../setup/oracle.ts';
@@ -71,5 +71,21 @@ describe('at kinks and ties, as torch', () => {
     ['|x| has slope 0 at 0', at(rows.abs, [0]), 0],
   ])('%s', (_, found, expected) => {
     expect(found).toBeCloseTo(expected, 12);
+  });
+});
+
+describe('operands that a derivative does not read', () => {
+  const unused = (row: PointwiseRow, at: number, constants: readonly number[] = []) => withoutUnused(derivative(row, at), constants);
+
+  it('are left out, and what only hands the gradient on is no operation', () => {
+    expect(unused(rows.add, 0)).toEqual({ row: null, used: [2] });
+    expect(unused(rows.sub, 0)).toEqual({ row: null, used: [2] });
+    expect(unused(rows.mulAdd, 2)).toEqual({ row: null, used: [3] });
+    expect(unused(rows.sub, 1).used).toEqual([2]);
+    expect(unused(rows.mul, 0).used).toEqual([1, 2]);
+    expect(unused(rows.mulAdd, 0).used).toEqual([1, 3]);
+    expect(unused(rows.where, 1).used).toEqual([0, 3]);
+    expect(unused(rows.scale, 0, [1, 5])).toEqual({ row: null, used: [1] });
+    expect(unused(rows.div, 1).used).toEqual([0, 1, 2]);
   });
 });
