@@ -12,8 +12,10 @@ export interface PointwiseAttributes {
 
 const isPointwise = (node: Node): boolean => node.operation.name === 'pointwise';
 
+/** Tensors that a node's kernel reads beside its own: for a pointwise kernel, that has one of its own, the other operands too. */
 function extrasOf(node: Node): number {
-  return (node.prologue?.extras.length ?? 0) + (node.epilogue?.extras.length ?? 0);
+  const operands = isPointwise(node) ? node.inputs.length - 1 : 0;
+  return operands + (node.prologue?.extras.length ?? 0) + (node.epilogue?.extras.length ?? 0);
 }
 
 /** Can `extra` be read beside `main` by a kernel that walks main's rows in vectors of four columns? */
@@ -64,7 +66,7 @@ export interface FuseOptions {
 /** The nodes that remain, in order. The graph's own nodes are changed: fuse a graph once. */
 export function fuse(graph: Graph, options: FuseOptions = {}): FusedGraph {
   const kept = new Set<Value>();
-  for (const tensor of graph.outputs.values()) kept.add(tensor.value);
+  for (const tensor of [...graph.outputs.values(), ...graph.results.values()]) kept.add(tensor.value);
   let nodes = live(graph, kept);
   if (options.pointwise !== false) {
     nodes = fuseEpilogues(nodes, kept);
@@ -172,11 +174,15 @@ function touched(node: Node): { reads: Value[]; writes: Value[] } {
 
 /**
  * Places the inputs of a concatenation inside its output. Not for inputs that are windows themselves, that are outputs or
- * inputs of the graph, that go into two places, or where a node would then read and write one buffer.
+ * inputs of the graph, that go into two places, that come from kernels which cannot, or where a node would then bind one buffer
+ * for writing and for anything else.
  */
 function placeConcats(nodes: Node[], graph: Graph): Node[] {
   const fixed = new Set<Value>();
-  for (const tensor of graph.inputs.values()) fixed.add(tensor.value);
+  for (const tensor of [...graph.inputs.values(), ...graph.results.values()]) fixed.add(tensor.value);
+  const results = new Set([...graph.results.values()].map(({ value }) => value));
+  const users = uses(nodes);
+  for (const { operation, outputs } of nodes) if (operation.denseOutputs) for (const tensor of outputs) fixed.add(tensor.value);
   const removed = new Set<Node>();
   for (const node of nodes) {
     if (node.operation.name !== 'concat' || node.epilogue) continue;
@@ -194,6 +200,8 @@ function placeConcats(nodes: Node[], graph: Graph): Node[] {
         t.value.rows === t.rows,
     );
     if (!whole || new Set(values).size !== values.length) continue;
+    // A buffer of results is only written.
+    if (results.has(target) && values.some((value) => users.get(value)!.length > 1)) continue;
     let at = 0;
     for (const tensor of node.inputs) {
       tensor.value.placedIn = { value: target, row: axis === 'rows' ? at : 0, column: axis === 'columns' ? at : 0 };
@@ -202,7 +210,7 @@ function placeConcats(nodes: Node[], graph: Graph): Node[] {
     const clash = nodes.some((other) => {
       if (other === node || removed.has(other)) return false;
       const { reads, writes } = touched(other);
-      return writes.some((value) => reads.includes(value));
+      return writes.some((value, i) => reads.includes(value) || writes.indexOf(value) !== i);
     });
     if (clash) for (const value of values) value.placedIn = null;
     else removed.add(node);

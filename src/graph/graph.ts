@@ -81,6 +81,8 @@ export interface Operation<Attributes = unknown> {
   /** May a pointwise chain be applied to output 0 before it is stored / to input 0 when it is loaded? */
   readonly fusesEpilogue?: (node: Node<Attributes>) => boolean;
   readonly fusesPrologue?: (node: Node<Attributes>) => boolean;
+  /** Are the kernels unable to write into a place within a larger value? */
+  readonly denseOutputs?: boolean;
   /** Extra tensors that prologue and epilogue may read together. */
   readonly maxExtras?: number;
 }
@@ -105,6 +107,8 @@ export class Tensor {
   column: number;
   producer: Node | null = null;
   parameter: ParameterSpec | null = null;
+  /** No gradient flows through this use of the value. */
+  detached = false;
 
   constructor(graph: Graph, shape: readonly number[], type: ElementType, value: Value, row = 0, column = 0) {
     this.graph = graph;
@@ -151,6 +155,14 @@ export class Tensor {
   window(shape: readonly number[], row: number, column: number): Tensor {
     const view = new Tensor(this.graph, shape, this.type, this.value, this.row + row, this.column + column);
     view.producer = this.producer;
+    view.detached = this.detached;
+    return view;
+  }
+
+  /** The same elements, seen as a constant by differentiation. */
+  detach(): Tensor {
+    const view = this.window(this.shape, 0, 0);
+    view.detached = true;
     return view;
   }
 
@@ -190,6 +202,8 @@ export class Graph {
   readonly inputs = new Map<string, Tensor>();
   readonly outputs = new Map<string, Tensor>();
   readonly parameters = new Map<string, Tensor>();
+  /** Arrays that a Program writes into memory of its builder's. */
+  readonly results = new Map<string, Tensor>();
   #values = 0;
   #scope: string[] = [];
 
@@ -221,6 +235,14 @@ export class Graph {
   /** Names a tensor to be read back. A tensor that is named is never fused away. */
   output(name: string, tensor: Tensor): void {
     this.outputs.set(name, tensor);
+  }
+
+  /**
+   * Names a tensor to be written into memory that `ProgramOptions.results` gives. It must be the whole of an operation's output
+   * that no other operation reads, since a kernel may not read and write one buffer.
+   */
+  result(name: string, tensor: Tensor): void {
+    this.results.set(name, tensor);
   }
 
   /** Runs `body` with a scope name in front of its nodes' labels. */

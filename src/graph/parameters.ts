@@ -29,6 +29,11 @@ export class ParameterStore {
     this.#source = source;
   }
 
+  /** Gives a parameter a place in memory of the caller's, who fills it. */
+  place(key: string, location: ParameterLocation): void {
+    this.#locations.set(key, location);
+  }
+
   location(key: string): ParameterLocation {
     return this.#locations.get(key)!;
   }

@@ -37,6 +37,8 @@ export interface PlanOptions {
   reuse?: boolean;
   /** Values that must survive the last dispatch. */
   outputs?: ReadonlySet<Value>;
+  /** Values that have memory elsewhere. */
+  elsewhere?: ReadonlySet<Value>;
 }
 
 function align(bytes: number): number {
@@ -47,7 +49,7 @@ function lifetimes(accesses: readonly PlannedAccess[], options: PlanOptions): Li
   const found = new Map<Value, Lifetime>();
   accesses.forEach(({ reads, writes }, at) => {
     for (const value of [...reads, ...writes]) {
-      if (value.kind !== 'activation') continue;
+      if (value.kind !== 'activation' || options.elsewhere?.has(value)) continue;
       const known = found.get(value);
       if (known) known.last = at;
       else found.set(value, { value, bytes: align(value.images * value.rows * value.columns * 4), first: at, last: at });

@@ -21,6 +21,12 @@ export interface Algebra<T, B> {
   pow(a: T, b: T): T;
   tanh(a: T): T;
   erf(a: T): T;
+  /** max(a, 0), whose derivative at 0 is 0. */
+  relu(a: T): T;
+  /** 1 / (1 + exp(-a)) */
+  sigmoid(a: T): T;
+  /** log(1 + exp(-|a|)): what softplus is above relu. */
+  softplusTail(a: T): T;
   less(a: T, b: T): B;
   /** `a` where the condition holds, else `b`. */
   select(condition: B, a: T, b: T): T;
@@ -75,6 +81,9 @@ export const wgslAlgebra: Algebra<string, string> = {
   pow: call2('pow'),
   tanh: call('stable_tanh'),
   erf: call('erf'),
+  relu: (a) => `max(${a}, Value(0.0))`,
+  sigmoid: call('sigmoid'),
+  softplusTail: call('softplus_tail'),
   less: infix('<'),
   select: (condition, a, b) => `select(${b}, ${a}, ${condition})`,
 };
@@ -94,5 +103,5 @@ export function hookBody(chain: PointwiseChain, firstExtra: number, position: re
 
 /** Uses of library functions decide whether a kernel's text gets them. */
 export function libraryFor(bodies: readonly string[], library: string): string {
-  return bodies.some((body) => /\b(erf|stable_tanh)\(/.test(body)) ? library : '';
+  return bodies.some((body) => /\b(erf|stable_tanh|sigmoid|softplus_tail)\(/.test(body)) ? library : '';
 }

@@ -6,9 +6,10 @@ import { BackdropError } from '../errors.ts';
 import type { Gpu } from '../gpu/device.ts';
 import { limitError } from '../gpu/device.ts';
 import { type CompileProgress, type KernelCache, packParams } from '../gpu/kernels.ts';
-import { type FuseOptions, fuse } from './fuse.ts';
-import { type Dispatch, type ElementType, type Graph, shapeError, show, type Target, Tensor, type Value } from './graph.ts';
-import type { ParameterStore } from './parameters.ts';
+import type { FuseOptions } from './fuse.ts';
+import { type Graph, shapeError, show, type Tensor, type Value } from './graph.ts';
+import { accessesOf, lower, resultLocations, targetOf } from './lower.ts';
+import type { ParameterLocation, ParameterStore } from './parameters.ts';
 import { ALIGNMENT, type MemoryPlan, planMemory } from './plan.ts';
 
 const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
@@ -20,6 +21,10 @@ export interface ProgramOptions {
   /** Variants forced by operation name. */
   variants?: Readonly<Record<string, string>>;
   onProgress?: (progress: CompileProgress) => void;
+  /** Where the graph's results are written. */
+  results?: (name: string) => ParameterLocation;
+  /** False where the caller copies and reads outputs by itself (`locate`): then `run` does not work. */
+  readBack?: boolean;
 }
 
 export interface Step {
@@ -43,46 +48,25 @@ export interface ProgramStatistics {
   flops: number;
 }
 
-export function targetOf(gpu: Gpu, variants: Readonly<Record<string, string>> = {}): Target {
-  return {
-    software: gpu.info.software,
-    subgroups: gpu.device.features.has('subgroups' as GPUFeatureName),
-    maxStorageBuffers: gpu.device.limits.maxStorageBuffersPerShaderStage,
-    maxWorkgroupStorage: gpu.device.limits.maxComputeWorkgroupStorageSize,
-    variants,
-  };
-}
-
-/** Lowers a graph to dispatches without a device's help: what tests and the bench count. */
-export function lower(graph: Graph, target: Target, options: FuseOptions = {}): Dispatch[] {
-  const { nodes } = fuse(graph, options);
-  return nodes.flatMap((node) =>
-    node.operation
-      .lower(node, {
-        target,
-        temporary: (shape, type: ElementType = 'f32') =>
-          new Tensor(graph, shape, type, graph.value(shape, type, 'activation', `${node.scope}.temporary`)),
-      })
-      .map((dispatch) => ({ ...dispatch, label: dispatch.label ? `${node.scope}.${dispatch.label}` : node.scope })),
-  );
-}
-
-function accessesOf(dispatch: Dispatch): { reads: Value[]; writes: Value[] } {
-  const reads = new Set<Value>();
-  const writes = new Set<Value>();
-  for (const { name, access } of dispatch.shader.bindings) {
-    const tensor = dispatch.bind[name];
-    if (tensor) (access === 'read' ? reads : writes).add(tensor.layout().root);
-  }
-  for (const value of writes) {
-    if (reads.has(value)) throw new BackdropError('E_GPU_VALIDATION', `${dispatch.label} reads and writes ${value.label}.`);
-  }
-  return { reads: [...reads], writes: [...writes] };
-}
-
 const bytesOf = (value: Value): number => value.images * value.rows * value.columns * 4;
 /** A binding seen as vec4f covers whole vectors. */
 const boundBytes = (value: Value): number => Math.ceil(bytesOf(value) / 16) * 16;
+
+interface Read {
+  name: string;
+  tensor: Tensor;
+  buffer: GPUBuffer;
+  from: number;
+  to: number;
+  bytes: number;
+  ready: number;
+}
+
+/** Where an output lies while nothing has overwritten it. */
+export interface OutputLocation extends ParameterLocation {
+  /** Steps that must have run. */
+  readonly ready: number;
+}
 
 export class Program {
   readonly graph: Graph;
@@ -94,7 +78,7 @@ export class Program {
   readonly #inputs: ReadonlyMap<Value, GPUBuffer>;
   readonly #uniforms: GPUBuffer;
   readonly #staging: GPUBuffer | null;
-  readonly #reads: readonly { name: string; tensor: Tensor; buffer: GPUBuffer; from: number; to: number; bytes: number }[];
+  readonly #reads: readonly Read[];
   #busy: Promise<unknown> = Promise.resolve();
   #destroyed = false;
 
@@ -108,6 +92,8 @@ export class Program {
     inputs: Map<Value, GPUBuffer>;
     uniforms: GPUBuffer;
     find: (value: Value) => { buffer: GPUBuffer; offset: number };
+    written: ReadonlyMap<Value, number>;
+    readBack: boolean;
   }) {
     const { gpu, graph } = fields;
     this.#gpu = gpu;
@@ -122,11 +108,12 @@ export class Program {
     this.#reads = [...graph.outputs].map(([name, tensor]) => {
       const { root } = tensor.layout();
       const { buffer, offset } = fields.find(root);
-      const read = { name, tensor, buffer, from: offset, to: at, bytes: bytesOf(root) };
+      const ready = (fields.written.get(root) ?? -1) + 1;
+      const read = { name, tensor, buffer, from: offset, to: at, bytes: bytesOf(root), ready };
       at += Math.ceil(bytesOf(root) / ALIGNMENT) * ALIGNMENT;
       return read;
     });
-    this.#staging = at > 0 ? gpu.createBuffer('outputs', at, USAGE.MAP_READ | USAGE.COPY_DST) : null;
+    this.#staging = at > 0 && fields.readBack ? gpu.createBuffer('outputs', at, USAGE.MAP_READ | USAGE.COPY_DST) : null;
   }
 
   /**
@@ -143,7 +130,8 @@ export class Program {
     const dispatches = lower(graph, targetOf(gpu, options.variants), options.fuse);
     const outputs = new Set([...graph.outputs.values()].map((t) => t.layout().root));
     const accesses = dispatches.map(accessesOf);
-    const plan = planMemory(accesses, { reuse: options.reuseMemory !== false, outputs });
+    const results = resultLocations(graph, dispatches, accesses, options.results);
+    const plan = planMemory(accesses, { reuse: options.reuseMemory !== false, outputs, elsewhere: new Set(results.keys()) });
     const { limits } = gpu.device;
     const bound = [...plan.placements, ...[...graph.inputs.values()].map(({ value }) => ({ value, bytes: boundBytes(value) }))];
     for (const { bytes, value } of bound) {
@@ -171,7 +159,7 @@ export class Program {
     const find = (value: Value): { buffer: GPUBuffer; offset: number } => {
       if (value.kind === 'parameter') return parameters.location(value.label);
       const input = inputs.get(value);
-      const found = input ? { buffer: input, offset: 0 } : placed.get(value);
+      const found = input ? { buffer: input, offset: 0 } : (results.get(value) ?? placed.get(value));
       if (!found) throw new BackdropError('E_GPU_VALIDATION', `${value.label} is read, but nothing writes it.`);
       return found;
     };
@@ -227,7 +215,9 @@ export class Program {
       parameterBytes: [...graph.parameters.values()].reduce((sum, t) => sum + t.size * 4, 0),
       flops: steps.reduce((sum, s) => sum + s.flops, 0),
     };
-    return new Program({ gpu, graph, steps, plan, statistics, arenas, inputs, uniforms, find });
+    const written = new Map(accesses.flatMap(({ writes }, i) => writes.map((value): [Value, number] => [value, i])));
+    const readBack = options.readBack !== false;
+    return new Program({ gpu, graph, steps, plan, statistics, arenas, inputs, uniforms, find, written, readBack });
   }
 
   /** Copies an input to the GPU; it stays until written again. */
@@ -239,10 +229,19 @@ export class Program {
     this.#gpu.device.queue.writeBuffer(this.#inputs.get(tensor.value)!, 0, data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 
-  /** The replay: records all steps into a compute pass. The only code that runs per dispatch. */
-  encode(pass: GPUComputePassEncoder): void {
+  /** Where an output lies. @throws BackdropError E_INPUT */
+  locate(output: string): OutputLocation {
+    const read = this.#reads.find(({ name }) => name === output);
+    if (!read) throw new BackdropError('E_INPUT', `There is no output ${output}.`);
+    const { offset } = read.tensor.layout();
+    return { buffer: read.buffer, offset: read.from + offset * 4, bytes: read.tensor.size * 4, ready: read.ready };
+  }
+
+  /** The replay: records steps [from, to), or all, into a compute pass. The only code that runs per dispatch. */
+  encode(pass: GPUComputePassEncoder, from = 0, to = this.steps.length): void {
     let current: GPUComputePipeline | null = null;
-    for (const { pipeline, bindGroup, grid } of this.steps) {
+    for (let i = from; i < to; i++) {
+      const { pipeline, bindGroup, grid } = this.steps[i];
       if (pipeline !== current) {
         pass.setPipeline(pipeline);
         current = pipeline;

@@ -19,4 +19,17 @@ fn stable_tanh(x: Value) -> Value {
   let large = (1.0 - e) / (1.0 + e);
   return select(select(large, -large, x < Value(0.0)), small, t < Value(0.25));
 }
+// 1 / (1 + exp(-x)) without overflow: exp only of -|x|.
+fn sigmoid(x: Value) -> Value {
+  let e = exp(-abs(x));
+  return select(Value(1.0), e, x < Value(0.0)) / (Value(1.0) + e);
+}
+
+// log(1 + exp(-|x|)); as 2 atanh(e / (2 + e)) where e = exp(-|x|) is small.
+fn softplus_tail(x: Value) -> Value {
+  let e = exp(-abs(x));
+  let z = e / (e + Value(2.0));
+  let s = z * z;
+  return select(log(Value(1.0) + e), 2.0 * z * (1.0 + s * (0.333333343 + s * 0.2)), e < Value(0.125));
+}
 `;

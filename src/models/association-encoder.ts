@@ -3,7 +3,7 @@
  * places see each other, and the sum is added to F_3. "Don't Let The Information Slip Away", §3; structure as reconstructed.
  */
 import { shapeError, show, type Tensor } from '../graph/graph.ts';
-import { scalarTensor } from '../nn/affine.ts';
+import { scalarTensor, tensorAsIs } from '../nn/affine.ts';
 import type { Context } from '../nn/context.ts';
 import type { Scope } from '../nn/parameters.ts';
 import { add, mul } from '../ops/pointwise.ts';
@@ -56,7 +56,11 @@ export class AssociationEncoder {
     }
     return context.graph.scoped('association_encoder', () => {
       let sum = this.#sum(context, fb && pad ? zeroPadding(fb, pad) : fb, f3, pad);
-      if (this.#gate) sum = mul(sum, scalarTensor(context.graph, this.#gate));
+      if (this.#gate) {
+        // Four copies for kernels that walk vectors; a number that is trained exists once.
+        const gate = context.training ? tensorAsIs(context.graph, this.#gate, [1, 1]) : scalarTensor(context.graph, this.#gate);
+        sum = mul(sum, gate);
+      }
       context.tap('background', sum);
       return context.tap('F_3', add(f3, sum));
     });

@@ -1,8 +1,8 @@
 /** Background Attention Module: ResNet basic blocks whose first convolution is an RFCBAMConv. S_1 (stride 8) to F_b (stride 32). */
 import type { Tensor } from '../graph/graph.ts';
-import { type Affine, foldNorm } from '../nn/affine.ts';
-import type { Context } from '../nn/context.ts';
-import { applyConv, Conv2d, ConvNorm, declareBatchNorm } from '../nn/layers.ts';
+import type { Affine } from '../nn/affine.ts';
+import type { BatchNorm, Context } from '../nn/context.ts';
+import { applyConvNorm, Conv2d, ConvNorm, declareBatchNorm } from '../nn/layers.ts';
 import type { Scope } from '../nn/parameters.ts';
 import { add, relu } from '../ops/pointwise.ts';
 import { avgPool2d, maxPool2d } from '../ops/pool.ts';
@@ -11,9 +11,9 @@ import { RfcbamConv } from './rfcbam-conv.ts';
 
 class BamBlock {
   readonly #conv1: RfcbamConv;
-  readonly #norm1: string;
+  readonly #norm1: BatchNorm;
   readonly #conv2: RfcbamConv | Affine | null;
-  readonly #norm2: string | null;
+  readonly #norm2: BatchNorm | null;
   readonly #short: ConvNorm | null;
   readonly #stride: number;
   readonly #shortcut: AssociationEncoderConfig['shortcut'] | 'identity';
@@ -43,7 +43,7 @@ class BamBlock {
     const short = this.#shortcutOf(context, x);
     let y = this.#conv1.forward(context, x, this.#norm1, `${stage}.conv1`);
     if (this.#conv2 instanceof RfcbamConv) y = this.#conv2.forward(context, relu(y), this.#norm2!, `${stage}.conv2`);
-    else if (this.#conv2) y = applyConv(context, relu(y), foldNorm(this.#conv2, this.#norm2!));
+    else if (this.#conv2) y = applyConvNorm(context, relu(y), this.#conv2, this.#norm2!);
     return context.tap(stage, relu(add(y, short)));
   }
 

@@ -46,29 +46,35 @@ export interface DecoderOutputs {
   tokenScores: Tensor;
 }
 
-interface Selection {
+export interface Selection {
+  /** Features of the selected tokens [batch, queries, hidden]. */
   content: Tensor;
-  /** Before the sigmoid. */
+  /** Boxes before the sigmoid [batch, queries, 4]. */
   reference: Tensor;
+  /** Class logits of every token [batch, tokens, classes]. */
+  logits: Tensor;
   indices: Tensor;
   values: Tensor;
   scores: Tensor;
 }
 
 export class Decoder {
-  readonly #options: DecoderOptions;
+  readonly options: DecoderOptions;
   readonly #projections: ConvNorm[];
-  readonly #layers: DecoderLayer[];
-  readonly #queryPosition: Mlp;
+  readonly layers: DecoderLayer[];
+  readonly queryPosition: Mlp;
+  /** Only training reads it; the last row is the padding class. */
+  readonly classEmbedding: string;
   readonly #encoderOutput: { linear: Linear; norm: LayerNorm };
   readonly #encoderScore: Linear;
   readonly #encoderBox: Mlp;
-  readonly #scores: Linear[];
-  readonly #boxes: Mlp[];
+  /** Heads, one a layer. */
+  readonly scores: Linear[];
+  readonly boxes: Mlp[];
 
   constructor(scope: Scope, options: DecoderOptions) {
     const { version, inputs, levels, hidden, classes, tokens, freezeNorm: frozenNorm } = options;
-    this.#options = options;
+    this.options = options;
     if (version === 2) {
       scope.declare('anchors', [1, tokens, 4], 'buffer');
       scope.declare('valid_mask', [1, tokens, 1], 'buffer', 'bool');
@@ -76,38 +82,42 @@ export class Decoder {
     const each = <T>(count: number, name: string, make: (at: Scope) => T): T[] =>
       Array.from({ length: count }, (_, i) => make(scope.child(name).child(i)));
     this.#projections = each(levels, 'input_proj', (at) => new ConvNorm(at, { inputs, outputs: hidden }, { frozenNorm }));
-    this.#layers = each(options.layers, 'decoder.layers', (at) => new DecoderLayer(at, options));
-    // Only training reads it; the last row is the padding class.
-    scope.declare('denoising_class_embed.weight', [classes + 1, hidden]);
-    this.#queryPosition = new Mlp(scope.child('query_pos_head'), 4, 2 * hidden, hidden, 2);
+    this.layers = each(options.layers, 'decoder.layers', (at) => new DecoderLayer(at, options));
+    this.classEmbedding = scope.declare('denoising_class_embed.weight', [classes + 1, hidden]);
+    this.queryPosition = new Mlp(scope.child('query_pos_head'), 4, 2 * hidden, hidden, 2);
     const [linear, norm] = version === 1 ? ['0', '1'] : ['proj', 'norm'];
     const output = scope.child('enc_output');
     this.#encoderOutput = { linear: new Linear(output.child(linear), hidden, hidden), norm: new LayerNorm(output.child(norm), hidden) };
     this.#encoderScore = new Linear(scope.child('enc_score_head'), hidden, classes);
     this.#encoderBox = new Mlp(scope.child('enc_bbox_head'), hidden, hidden, 4, 3);
-    this.#scores = each(options.layers, 'dec_score_head', (at) => new Linear(at, hidden, classes));
-    this.#boxes = each(options.layers, 'dec_bbox_head', (at) => new Mlp(at, hidden, hidden, 4, 3));
+    this.scores = each(options.layers, 'dec_score_head', (at) => new Linear(at, hidden, classes));
+    this.boxes = each(options.layers, 'dec_bbox_head', (at) => new Mlp(at, hidden, hidden, 4, 3));
   }
 
   /** @param maps F_1, F_2, F_3 [batch, height, width, inputs], finest first */
   forward(context: Context, maps: readonly Tensor[]): DecoderOutputs {
     const { graph } = context;
     return graph.scoped('decoder', () => {
-      const projected = maps.map((map, i) =>
-        graph.scoped(`input_proj.${i}`, () => context.tap(`decoder.input_proj.${i}`, this.#projections[i].forward(context, map))),
-      );
-      const shapes: LevelShape[] = maps.map(({ shape }) => [shape[1], shape[2]]);
-      const memory = context.tap('decoder.memory', concatRows(projected));
-      const selected = graph.scoped('selection', () => this.#select(context, memory, shapes));
+      const { memory, shapes } = this.memory(context, maps);
+      const selected = graph.scoped('selection', () => this.select(context, memory, shapes));
       const { logits, boxes } = this.#refine(context, memory, shapes, selected);
       return { logits, boxes, topkIndices: selected.indices, topkScores: selected.values, tokenScores: selected.scores };
     });
   }
 
+  /** The maps' projections, level behind level: [batch, tokens, hidden]. */
+  memory(context: Context, maps: readonly Tensor[]): { memory: Tensor; shapes: LevelShape[] } {
+    const projected = maps.map((map, i) =>
+      context.graph.scoped(`input_proj.${i}`, () => context.tap(`decoder.input_proj.${i}`, this.#projections[i].forward(context, map))),
+    );
+    const shapes = maps.map(({ shape }): LevelShape => [shape[1], shape[2]]);
+    return { memory: context.tap('decoder.memory', concatRows(projected)), shapes };
+  }
+
   /** The `queries` tokens with the largest class logit, their features and boxes. */
-  #select(context: Context, memory: Tensor, shapes: readonly LevelShape[]): Selection {
+  select(context: Context, memory: Tensor, shapes: readonly LevelShape[]): Selection {
     const { graph } = context;
-    const { queries, anchorEps } = this.#options;
+    const { queries, anchorEps } = this.options;
     const valid = mul(memory, validTensor(graph, shapes, anchorEps));
     const features = this.#encoderOutput.norm.forward(context, this.#encoderOutput.linear.forward(context, valid));
     context.tap('decoder.enc_output', features);
@@ -115,11 +125,11 @@ export class Decoder {
     // All tokens' boxes are wanted by nobody but tests: the selected rows are enough.
     if (context.wants('decoder.enc_bbox_head')) context.tap('decoder.enc_bbox_head', this.#encoderBox.forward(context, features));
     const scores = reduceColumns(logits, 'max');
-    const { values, indices } = topk(scores, queries);
+    const { values, indices } = topk(scores.detach(), queries);
     const content = context.tap('decoder.target_in', gatherRows(features, indices));
     const anchors = gatherRows(anchorTensor(graph, shapes, anchorEps), indices);
     const reference = context.tap('decoder.ref_points_unact', add(this.#encoderBox.forward(context, content), anchors));
-    return { content, reference, indices, values, scores };
+    return { content, reference, logits, indices, values, scores };
   }
 
   #refine(
@@ -129,8 +139,8 @@ export class Decoder {
     { content, reference }: Selection,
   ): { logits: Tensor; boxes: Tensor } {
     const { graph } = context;
-    const { hidden, evalLayer } = this.#options;
-    const used = this.#layers.slice(0, evalLayer + 1);
+    const { hidden, evalLayer } = this.options;
+    const used = this.layers.slice(0, evalLayer + 1);
     // One matrix product for all layers: the memory is read once.
     const values = graph.scoped('value_proj', () => applyLinear(context, memory, stackOutputs(used.map(({ value }) => value.affine))));
     let x = content;
@@ -139,12 +149,12 @@ export class Decoder {
       const stage = `decoder.layers.${i}`;
       graph.scoped(`layers.${i}`, () => {
         context.tap(`${stage}.ref_points_in`, boxes);
-        const position = graph.scoped('query_pos_head', () => this.#queryPosition.forward(context, boxes));
+        const position = graph.scoped('query_pos_head', () => this.queryPosition.forward(context, boxes));
         x = layer.forward(context, x, position, boxes, values.columnsFrom(i * hidden, hidden), shapes, stage);
-        boxes = graph.scoped('bbox_head', () => refineBox(this.#boxes[i].forward(context, x), boxes));
+        boxes = graph.scoped('bbox_head', () => refineBox(this.boxes[i].forward(context, x), boxes));
         context.tap(`${stage}.boxes`, boxes);
       });
     });
-    return { logits: graph.scoped('score_head', () => this.#scores[evalLayer].forward(context, x)), boxes };
+    return { logits: graph.scoped('score_head', () => this.scores[evalLayer].forward(context, x)), boxes };
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { Tensor } from '../graph/graph.ts';
 import { type Affine, biasTensor, foldNorm, plain, weightTensor } from '../nn/affine.ts';
-import type { Context } from '../nn/context.ts';
+import type { BatchNorm, Context } from '../nn/context.ts';
 import { ConvNorm, Linear } from '../nn/layers.ts';
 import type { Scope } from '../nn/parameters.ts';
 import { permute, reshape } from '../ops/reshape.ts';
@@ -39,13 +39,15 @@ export class RfcbamConv {
   }
 
   /** x [batch, height, width, dim] to [batch, ceil(height / stride), ceil(width / stride), dim], with the batch norm `norm` behind it. */
-  forward(context: Context, x: Tensor, norm: string, stage: string): Tensor {
+  forward(context: Context, x: Tensor, norm: BatchNorm, stage: string): Tensor {
     const { graph } = context;
     const g = this.#expand.forward(context, x);
     const ca = channelAttention(x, weightTensor(graph, this.#fc1.affine), weightTensor(graph, this.#fc2.affine));
     const sa = rfSpatial(rfStatistics(g, this.#dim), weightTensor(graph, this.#spatial));
     this.#tap(context, stage, g, ca, sa);
-    return this.#fused(context, g, ca, sa, foldNorm(this.#fuse, norm));
+    const { training } = context;
+    if (training) return training.batchNorm(this.#fused(context, g, ca, sa, this.#fuse), norm, null);
+    return this.#fused(context, g, ca, sa, foldNorm(this.#fuse, norm.name));
   }
 
   #fused({ graph }: Context, g: Tensor, ca: Tensor, sa: Tensor, layer: Affine): Tensor {

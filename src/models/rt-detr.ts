@@ -36,7 +36,8 @@ export class DetectionTransformer {
   readonly #backbone: ResNet;
   readonly #encoder: HybridEncoder;
   readonly #associationEncoder: AssociationEncoder | null;
-  readonly #decoder: Decoder;
+  /** Training traces its parts in another way (models/training.ts). */
+  readonly decoder: Decoder;
 
   /** @throws BackdropError E_MODEL_UNKNOWN, E_MODEL_CONFIG */
   constructor(model: string | ModelConfig) {
@@ -47,7 +48,7 @@ export class DetectionTransformer {
     const freezeNorm = config.freezeNorm === 'all';
     // Constructed in the order of PyTorch's state dictionary.
     this.#backbone = new ResNet(root.child('backbone'), { ...config, freezeNorm: config.freezeNorm !== 'none' });
-    this.#decoder = new Decoder(root.child('decoder'), {
+    this.decoder = new Decoder(root.child('decoder'), {
       version,
       inputs: encoderHidden,
       levels: STRIDES.length,
@@ -83,6 +84,16 @@ export class DetectionTransformer {
    * @throws BackdropError E_INPUT, E_SHAPE
    */
   trace(graph: Graph, image: Tensor, { taps }: TraceOptions = {}): DecoderOutputs {
+    const context = new Context(graph, taps);
+    return this.decoder.forward(context, this.maps(context, image));
+  }
+
+  /**
+   * What the decoder reads: maps at stride 8, 16 and 32, [batch, height, width, encoderHidden].
+   * @param image as of `trace`
+   * @throws BackdropError E_INPUT, E_SHAPE
+   */
+  maps(context: Context, image: Tensor): Tensor[] {
     const [, height, width, channels] = image.shape;
     if (image.shape.length !== 4 || channels !== 3) {
       throw new BackdropError('E_INPUT', `The image is ${show(image.shape)}, expected [batch, height, width, 3].`);
@@ -94,13 +105,12 @@ export class DetectionTransformer {
         hint: 'Use a larger input size.',
       });
     }
-    const context = new Context(graph, taps);
     const maps = this.#backbone.forward(context, image);
     const projected = this.#encoder.project(context, maps);
     const added = this.#associationEncoder;
     const fb = added?.background(context, added.config.bamInput === 'own' ? maps[0] : projected[0]) ?? null;
     const [f1, f2, f3] = this.#encoder.forward(context, projected);
-    return this.#decoder.forward(context, [f1, f2, added ? added.forward(context, fb, f3) : f3]);
+    return [f1, f2, added ? added.forward(context, fb, f3) : f3];
   }
 }
 

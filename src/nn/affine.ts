@@ -35,8 +35,8 @@ export function plain(weight: string, bias: string | null, shape: AffineShape): 
   return { ...shape, key: weight, weight: read(weight), bias: bias === null ? null : read(bias) };
 }
 
-/** scale = weight / sqrt(running_var + eps), shift = bias - running_mean * scale: what a batch norm does at inference. */
-function normScale(norm: string, eps: number): Recipe {
+/** weight / sqrt(running_var + eps): what a batch norm multiplies with at inference. */
+export function normScale(norm: string, eps = 1e-5): Recipe {
   const [weight, variance] = [`${norm}.weight`, `${norm}.running_var`];
   return {
     sources: [weight, variance],
@@ -47,10 +47,22 @@ function normScale(norm: string, eps: number): Recipe {
   };
 }
 
+/** bias + scale * (layerBias - running_mean): what it adds behind a layer with that bias. */
+export function normShift(norm: string, layerBias: Recipe | null = null, eps = 1e-5): Recipe {
+  const scale = normScale(norm, eps);
+  const [shift, mean] = [`${norm}.bias`, `${norm}.running_mean`];
+  return {
+    sources: [...(layerBias?.sources ?? []), ...scale.sources, shift, mean],
+    values: (get) => {
+      const [b, s, t, m] = [layerBias?.values(get), scale.values(get), get(shift), get(mean)];
+      return s.map((factor, i) => t[i] + factor * ((b?.[i] ?? 0) - m[i]));
+    },
+  };
+}
+
 /** Batch norm behind a layer, folded: W' = scale * W, b' = bias + scale * (b - running_mean). */
 export function foldNorm(layer: Affine, norm: string, eps = 1e-5): Affine {
   const scale = normScale(norm, eps);
-  const [shift, mean] = [`${norm}.bias`, `${norm}.running_mean`];
   const { weight, bias } = layer;
   return {
     ...layer,
@@ -65,13 +77,7 @@ export function foldNorm(layer: Affine, norm: string, eps = 1e-5): Affine {
         return values;
       },
     },
-    bias: {
-      sources: [...(bias?.sources ?? []), ...scale.sources, shift, mean],
-      values: (get) => {
-        const [b, s, t, m] = [bias?.values(get), scale.values(get), get(shift), get(mean)];
-        return s.map((factor, i) => t[i] + factor * ((b?.[i] ?? 0) - m[i]));
-      },
-    },
+    bias: normShift(norm, bias, eps),
   };
 }
 
@@ -141,19 +147,26 @@ export function sliceOutputs(layer: Affine, start: number, length: number): Affi
   };
 }
 
-/** Depthwise layers with several maps a channel: PyTorch's map c * m + j becomes output channel j * channels + c. */
-function depthwiseOrder({ groups, outputs }: Affine): (map: number) => number {
+const isDepthwise = ({ groups, inputs }: Affine): boolean => groups > 1 && inputs === 1;
+
+/**
+ * The place of each of PyTorch's output channels among ours; null where they agree. Depthwise layers with several maps a channel:
+ * map c * m + j becomes output channel j * channels + c.
+ */
+export function channelOrder(layer: Affine): ((map: number) => number) | null {
+  const { groups, outputs } = layer;
   const m = outputs / groups;
+  if (!isDepthwise(layer) || m === 1) return null;
   return (map) => (map % m) * groups + Math.floor(map / m);
 }
 
-const isDepthwise = ({ groups, inputs }: Affine): boolean => groups > 1 && inputs === 1;
+const same = (map: number): number => map;
 
 /** [kh * kw, inputs, outputs]; depthwise [kh * kw, maps a channel, channels]. */
 export function weightTensor(graph: Graph, layer: Affine): Tensor {
   const taps = layer.kernel[0] * layer.kernel[1];
   const { inputs, outputs, groups } = layer;
-  const place = isDepthwise(layer) ? depthwiseOrder(layer) : (map: number) => map;
+  const place = channelOrder(layer) ?? same;
   return graph.parameter({
     key: `${layer.key} weight`,
     shape: isDepthwise(layer) ? [taps, outputs / groups, groups] : [taps, inputs, outputs],
@@ -177,7 +190,7 @@ export function weightTensor(graph: Graph, layer: Affine): Tensor {
 export function biasTensor(graph: Graph, layer: Affine): Tensor | null {
   const { bias, outputs } = layer;
   if (!bias) return null;
-  const place = isDepthwise(layer) ? depthwiseOrder(layer) : (map: number) => map;
+  const place = channelOrder(layer) ?? same;
   return graph.parameter({
     key: `${layer.key} bias`,
     shape: [outputs],

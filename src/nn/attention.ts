@@ -24,12 +24,15 @@ export class MultiheadAttention {
     this.#heads = heads;
   }
 
-  /** Self-attention of x [batch, tokens, size] with q = k = x + position and v = x: [batch, tokens, size]. */
-  forward(context: Context, x: Tensor, position: Tensor): Tensor {
+  /**
+   * Self-attention of x [batch, tokens, size] with q = k = x + position and v = x: [batch, tokens, size].
+   * @param mask added to the scores [tokens, tokens]
+   */
+  forward(context: Context, x: Tensor, position: Tensor, mask: Tensor | null = null): Tensor {
     const size = this.#size;
     const qk = applyLinear(context, add(x, position), sliceOutputs(this.#inProjection, 0, 2 * size));
     const v = applyLinear(context, x, sliceOutputs(this.#inProjection, 2 * size, size));
-    const mixed = attention(qk.columnsFrom(0, size), qk.columnsFrom(size, size), v, { heads: this.#heads });
+    const mixed = attention(qk.columnsFrom(0, size), qk.columnsFrom(size, size), v, { heads: this.#heads, mask });
     return this.#outProjection.forward(context, mixed);
   }
 }
@@ -48,7 +51,8 @@ export interface DeformableOptions {
 export class MSDeformableAttention {
   readonly value: Linear;
   readonly #options: DeformableOptions;
-  readonly #sampling: Affine;
+  readonly #offsets: Linear;
+  readonly #weights: Linear;
   readonly #output: Linear;
 
   constructor(scope: Scope, options: DeformableOptions) {
@@ -56,11 +60,10 @@ export class MSDeformableAttention {
     const total = heads * points.reduce((a, b) => a + b, 0);
     if (options.pointScaleBuffer) scope.declare('num_points_scale', [total / heads], 'buffer');
     // Discrete sampling has no gradient to the locations.
-    const offsets = new Linear(scope.child('sampling_offsets').frozenWhen(options.method === 'discrete'), size, 2 * total);
-    const weights = new Linear(scope.child('attention_weights'), size, total);
+    this.#offsets = new Linear(scope.child('sampling_offsets').frozenWhen(options.method === 'discrete'), size, 2 * total);
+    this.#weights = new Linear(scope.child('attention_weights'), size, total);
     this.value = new Linear(scope.child('value_proj'), size, size);
     this.#output = new Linear(scope.child('output_proj'), size, size);
-    this.#sampling = stackOutputs([offsets.affine, weights.affine]);
     this.#options = options;
   }
 
@@ -72,9 +75,8 @@ export class MSDeformableAttention {
    */
   forward(context: Context, query: Tensor, reference: Tensor, value: Tensor, shapes: readonly (readonly [number, number])[]): Tensor {
     const { heads, points, method } = this.#options;
-    const sampling = applyLinear(context, query, this.#sampling);
-    const total = this.#sampling.outputs / 3;
-    const mixed = deformableAttention(value, sampling.columnsFrom(0, 2 * total), sampling.columnsFrom(2 * total, total), reference, {
+    const [offsets, weights] = this.#sampling(context, query);
+    const mixed = deformableAttention(value, offsets, weights, reference, {
       heads,
       shapes,
       points,
@@ -82,5 +84,17 @@ export class MSDeformableAttention {
       offsetScale: 0.5,
     });
     return this.#output.forward(context, mixed);
+  }
+
+  /** Offsets and weights of every sampling point, for inference by one matrix product. */
+  #sampling(context: Context, query: Tensor): [offsets: Tensor, weights: Tensor] {
+    const [offsets, weights] = [this.#offsets, this.#weights];
+    if (context.training) {
+      const moved = offsets.forward(context, query);
+      return [this.#options.method === 'discrete' ? moved.detach() : moved, weights.forward(context, query)];
+    }
+    const both = applyLinear(context, query, stackOutputs([offsets.affine, weights.affine]));
+    const columns = offsets.affine.outputs;
+    return [both.columnsFrom(0, columns), both.columnsFrom(columns, weights.affine.outputs)];
   }
 }

@@ -1,17 +1,31 @@
 /** What a forward pass carries from layer to layer while it is traced. */
 import type { Graph, Tensor } from '../graph/graph.ts';
 
-/** How layers trace themselves. infer: batch norms and RepVGG branches are folded into their convolutions. */
-export type Mode = 'infer';
+/** A BatchNorm2d; frozen, a FrozenBatchNorm2d, whose four tensors are constants. */
+export interface BatchNorm {
+  readonly name: string;
+  readonly channels: number;
+  readonly frozen: boolean;
+}
+
+/**
+ * How layers trace themselves for training, where every checkpoint tensor is a parameter of its own and nothing may be folded.
+ * nn/training.ts implements it, apart, so that a page which only detects does not load it.
+ */
+export interface TrainingTrace {
+  /** @param order the place of each of PyTorch's channels among ours; null where they agree */
+  batchNorm(x: Tensor, norm: BatchNorm, order: ((channel: number) => number) | null): Tensor;
+}
 
 export class Context {
   readonly graph: Graph;
-  readonly mode: Mode;
+  /** Null: for inference. Batch norms and RepVGG branches are folded into their convolutions. */
+  readonly training: TrainingTrace | null;
   readonly #wanted: (stage: string) => boolean;
 
-  constructor(graph: Graph, wanted: (stage: string) => boolean = () => false, mode: Mode = 'infer') {
+  constructor(graph: Graph, wanted: (stage: string) => boolean = () => false, training: TrainingTrace | null = null) {
     this.graph = graph;
-    this.mode = mode;
+    this.training = training;
     this.#wanted = wanted;
   }
 

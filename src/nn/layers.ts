@@ -1,10 +1,10 @@
-/** Convolution with batch norm, linear layers, layer norm, MLP: PyTorch's names and shapes, traced in their folded form. */
+/** Convolution with batch norm, linear layers, layer norm, MLP: PyTorch's names and shapes; for inference in their folded form. */
 import type { Tensor } from '../graph/graph.ts';
 import { conv2d, linear } from '../ops/conv2d.ts';
 import { layerNorm } from '../ops/norm.ts';
-import { gelu, relu, silu } from '../ops/pointwise.ts';
-import { type Affine, addBranches, biasTensor, foldNorm, plain, stackOutputs, tensorAsIs, weightTensor } from './affine.ts';
-import type { Context } from './context.ts';
+import { add, gelu, relu, silu } from '../ops/pointwise.ts';
+import { type Affine, addBranches, biasTensor, channelOrder, foldNorm, plain, stackOutputs, tensorAsIs, weightTensor } from './affine.ts';
+import type { BatchNorm, Context } from './context.ts';
 import type { Scope } from './parameters.ts';
 
 export type Activation = 'relu' | 'silu' | 'gelu' | null;
@@ -15,15 +15,15 @@ export function activate(x: Tensor, activation: Activation): Tensor {
   return activation === 'gelu' ? gelu(x) : x;
 }
 
-/** Declares a BatchNorm2d, or a FrozenBatchNorm2d, whose four tensors are all buffers. Returns its name. */
-export function declareBatchNorm(scope: Scope, channels: number, frozen: boolean): string {
+/** Declares a BatchNorm2d, or a FrozenBatchNorm2d, whose four tensors are all buffers. */
+export function declareBatchNorm(scope: Scope, channels: number, frozen: boolean): BatchNorm {
   const kind = frozen ? 'buffer' : 'param';
   scope.declare('weight', [channels], kind);
   scope.declare('bias', [channels], kind);
   scope.declare('running_mean', [channels], 'buffer');
   scope.declare('running_var', [channels], 'buffer');
   if (!frozen) scope.declare('num_batches_tracked', [], 'buffer', 'int64');
-  return scope.prefix;
+  return { name: scope.prefix, channels, frozen };
 }
 
 export interface Conv2dShape {
@@ -44,6 +44,12 @@ export function applyConv(context: Context, x: Tensor, layer: Affine, stride = 1
     padding: [(kh - 1) / 2, (kw - 1) / 2],
     groups: layer.groups,
   });
+}
+
+/** A convolution and the batch norm behind it: one folded layer for inference; in training one after the other. */
+export function applyConvNorm(context: Context, x: Tensor, layer: Affine, norm: BatchNorm, stride = 1): Tensor {
+  if (!context.training) return applyConv(context, x, foldNorm(layer, norm.name), stride);
+  return context.training.batchNorm(applyConv(context, x, layer, stride), norm, channelOrder(layer));
 }
 
 /** Runs a layer on the last dimension of x [..., inputs]: [..., outputs]. */
@@ -75,8 +81,8 @@ export class Conv2d {
 
 /** Bias-free convolution `conv`, batch norm `norm`, activation. */
 export class ConvNorm {
-  /** With the batch norm folded in. */
-  readonly affine: Affine;
+  readonly layer: Affine;
+  readonly norm: BatchNorm;
   readonly stride: number;
   readonly activation: Activation;
 
@@ -87,39 +93,48 @@ export class ConvNorm {
   ) {
     const [conv, norm] = options.names ?? ['conv', 'norm'];
     const bare = new Conv2d(scope.child(conv), shape, false);
-    this.affine = foldNorm(bare.affine, declareBatchNorm(scope.child(norm), shape.outputs, options.frozenNorm ?? false));
+    this.layer = bare.affine;
+    this.norm = declareBatchNorm(scope.child(norm), shape.outputs, options.frozenNorm ?? false);
     this.stride = bare.stride;
     this.activation = options.activation ?? null;
   }
 
+  /** With the batch norm folded in. */
+  get affine(): Affine {
+    return foldNorm(this.layer, this.norm.name);
+  }
+
   forward(context: Context, x: Tensor): Tensor {
-    return activate(applyConv(context, x, this.affine, this.stride), this.activation);
+    return activate(applyConvNorm(context, x, this.layer, this.norm, this.stride), this.activation);
   }
 }
 
-/** Layers of one input and one activation as a single matrix product. Column windows of the result, in the layers' order. */
+/** Layers of one input and one activation; for inference a single matrix product, and column windows of its result. */
 export function forwardStacked(context: Context, x: Tensor, layers: readonly ConvNorm[]): Tensor[] {
+  if (context.training) return layers.map((layer) => layer.forward(context, x));
   const all = activate(applyConv(context, x, stackOutputs(layers.map(({ affine }) => affine)), layers[0].stride), layers[0].activation);
   let at = 0;
-  return layers.map(({ affine: { outputs } }) => {
+  return layers.map(({ layer: { outputs } }) => {
     at += outputs;
     return all.columnsFrom(at - outputs, outputs);
   });
 }
 
-/** RepVGG block: SiLU(conv1 3x3 + conv2 1x1), each with batch norm, as one 3x3 convolution. */
+/** RepVGG block: SiLU(conv1 3x3 + conv2 1x1), each with batch norm; for inference one 3x3 convolution. */
 export class RepVggBlock {
-  readonly affine: Affine;
+  readonly #large: ConvNorm;
+  readonly #small: ConvNorm;
 
   constructor(scope: Scope, channels: number, frozenNorm: boolean) {
     const [inputs, outputs] = [channels, channels];
-    const large = new ConvNorm(scope.child('conv1'), { inputs, outputs, kernel: 3 }, { frozenNorm });
-    const small = new ConvNorm(scope.child('conv2'), { inputs, outputs }, { frozenNorm });
-    this.affine = addBranches(large.affine, small.affine);
+    this.#large = new ConvNorm(scope.child('conv1'), { inputs, outputs, kernel: 3 }, { frozenNorm });
+    this.#small = new ConvNorm(scope.child('conv2'), { inputs, outputs }, { frozenNorm });
   }
 
   forward(context: Context, x: Tensor): Tensor {
-    return silu(applyConv(context, x, this.affine));
+    const [large, small] = [this.#large, this.#small];
+    if (context.training) return silu(add(large.forward(context, x), small.forward(context, x)));
+    return silu(applyConv(context, x, addBranches(large.affine, small.affine)));
   }
 }
 

@@ -18,7 +18,7 @@ export interface AttentionOptions {
   scale?: number;
 }
 
-interface AttentionAttributes {
+export interface AttentionAttributes {
   heads: number;
   scale: number;
 }
@@ -111,16 +111,16 @@ export const attentionOperation: Operation<AttentionAttributes> = {
   lower({ inputs: [q, k, v, mask], outputs: [y], attributes: { heads, scale } }, { target }) {
     const sizes = { sequences: q.images, queries: q.rows, keys: k.rows };
     const strides = mask && maskStrides(mask, q, k.rows, heads);
-    const hooks = mask
-      ? {
-          bias: 'return mask[params.mask_offset + query.image * params.mask_batch + head * params.mask_head + query.row * params.mask_pitch + key.row];',
-        }
-      : {};
+    const hooks = mask ? maskHooks : {};
     return [launchAttention({ q, k, v, y, heads, scale, ...sizes, ...(strides && { mask: strides }), hooks }, target)];
   },
 };
 
-function maskStrides(mask: Tensor, q: Tensor, keys: number, heads: number): NonNullable<AttentionLaunch['mask']> {
+export const maskHooks = {
+  bias: 'return mask[params.mask_offset + query.image * params.mask_batch + head * params.mask_head + query.row * params.mask_pitch + key.row];',
+};
+
+export function maskStrides(mask: Tensor, q: Tensor, keys: number, heads: number): NonNullable<AttentionLaunch['mask']> {
   const { offset, pitch, batch } = mask.layout();
   const { images: n, rows: queries } = q;
   if (mask.columns === keys && mask.type === 'f32') {

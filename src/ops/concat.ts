@@ -1,4 +1,5 @@
 /** Concatenation. Where it can, the graph lets producers write straight into their place and no kernel runs (graph/fuse.ts). */
+import type { GradientRule } from '../graph/autodiff.ts';
 import { type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { copyDispatch } from './reshape.ts';
 
@@ -30,6 +31,16 @@ export const concatOperation: Operation<ConcatAttributes> = {
       return copyDispatch(tensor, target);
     });
   },
+};
+
+export const concatGradient: GradientRule<ConcatAttributes> = ({ inputs, attributes: { axis } }, [gradient]) => {
+  let at = 0;
+  return inputs.map((tensor) => {
+    const shape = axis === 'columns' ? [...tensor.shape.slice(0, -1), tensor.columns] : [tensor.images, tensor.rows, tensor.columns];
+    const part = axis === 'columns' ? gradient!.window(shape, 0, at) : gradient!.window(shape, at, 0);
+    at += axis === 'columns' ? tensor.columns : tensor.rows;
+    return part.viewAs(tensor.shape);
+  });
 };
 
 /** Joins tensors along their last dimension: [..., sum of columns]. @throws BackdropError E_SHAPE */

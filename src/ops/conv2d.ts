@@ -13,25 +13,19 @@ import workgroup from '../../shaders/gemm/workgroup.wgsl';
 import { type Dispatch, type LowerContext, type Node, type Operation, shapeError, show, type Target, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { fold, fusion, inVectors, layoutParams, type Unit } from './common.ts';
+import {
+  type Conv2dAttributes,
+  type Conv2dOptions,
+  flat,
+  isDepthwise,
+  mapSize,
+  QUADS,
+  REGISTERS,
+  tiles,
+  windowParams,
+} from './convolution.ts';
 
-export interface Conv2dOptions {
-  /** [height, width] */
-  kernel: readonly [number, number];
-  stride?: readonly [number, number];
-  padding?: readonly [number, number];
-  dilation?: readonly [number, number];
-  groups?: number;
-}
-
-interface Conv2dAttributes extends Required<Conv2dOptions> {
-  /** A linear layer: rows of the input are pixels of a one-row image. */
-  flat: boolean;
-}
-
-/** Weights of a depthwise convolution are [kh * kw, multiplier, channels]: output channel j * channels + c. */
-function isDepthwise({ groups }: Conv2dAttributes, input: Tensor): boolean {
-  return groups > 1 && groups === input.columns;
-}
+export type { Conv2dOptions };
 
 function outputSize(input: number, kernel: number, stride: number, padding: number, dilation: number): number {
   return Math.floor((input + 2 * padding - dilation * (kernel - 1) - 1) / stride) + 1;
@@ -52,7 +46,7 @@ export const conv2dOperation: Operation<Conv2dAttributes> = {
     }
     if (x.shape.length !== 4) throw shapeError('conv2d', `input ${show(x.shape)} is not [batch, height, width, channels]`);
     const [n, h, wide, c] = x.shape;
-    const depth = isDepthwise(a, x);
+    const depth = isDepthwise(a, x.columns);
     const out = outputChannels(x, w, a);
     if (c % a.groups !== 0 || out % a.groups !== 0)
       throw shapeError('conv2d', `${c} to ${out} channels do not divide into ${a.groups} groups`);
@@ -72,7 +66,7 @@ export const conv2dOperation: Operation<Conv2dAttributes> = {
 };
 
 function outputChannels(x: Tensor, w: Tensor, a: Conv2dAttributes): number {
-  return isDepthwise(a, x) ? w.shape[1] * w.columns : w.columns;
+  return isDepthwise(a, x.columns) ? w.shape[1] * w.columns : w.columns;
 }
 
 type Variant = 'direct' | 'depthwise' | 'narrow' | 'registers' | 'subgroup' | 'workgroup';
@@ -85,7 +79,7 @@ function variantFor({ inputs: [x, w], outputs: [y], attributes, prologue, epilog
   const forced = target.variants.gemm as Variant | undefined;
   const extras = [...(prologue?.extras ?? []), ...(epilogue?.extras ?? [])];
   if (forced === 'direct' || w.columns % 4 !== 0 || ![y, ...extras].every(inVectors)) return 'direct';
-  if (attributes.groups > 1) return isDepthwise(attributes, x) && inVectors(x) ? 'depthwise' : 'direct';
+  if (attributes.groups > 1) return isDepthwise(attributes, x.columns) && inVectors(x) ? 'depthwise' : 'direct';
   if (!inVectors(x)) return prologue ? 'direct' : 'narrow';
   if (forced) return forced;
   if (!target.software) return 'workgroup';
@@ -107,30 +101,24 @@ function choose(node: Node<Conv2dAttributes>, { target }: LowerContext): Dispatc
     library,
     flops: (2 * y.size * a.kernel[0] * a.kernel[1] * x.columns) / a.groups,
   };
+  const [inHeight, inWidth] = mapSize(x, a);
   const uniforms = {
     ...params,
     ...layoutParams('a', x, inputUnit),
     ...layoutParams('y', y, unit),
     rows_per_image: y.rows,
     images: y.images,
-    in_height: a.flat ? 1 : x.shape[1],
-    in_width: a.flat ? x.rows : x.shape[2],
-    out_width: a.flat ? y.rows : y.shape[2],
-    kernel_h: a.kernel[0],
-    kernel_w: a.kernel[1],
-    stride_h: a.stride[0],
-    stride_w: a.stride[1],
-    pad_h: a.padding[0],
-    pad_w: a.padding[1],
-    dilation_h: a.dilation[0],
-    dilation_w: a.dilation[1],
+    in_height: inHeight,
+    in_width: inWidth,
+    out_width: mapSize(y, a)[1],
+    ...windowParams(a),
   };
   if (variant === 'direct') {
     const [gx, gy] = fold(Math.ceil((y.rows * n) / 64));
     return launch(direct, {
       ...common,
       params: { ...uniforms, k: x.columns, n, groups: a.groups },
-      constants: { INTERLEAVED_GROUPS: isDepthwise(a, x) ? 1 : 0 },
+      constants: { INTERLEAVED_GROUPS: isDepthwise(a, x.columns) ? 1 : 0 },
       grid: [gx, gy, y.images],
     });
   }
@@ -138,13 +126,11 @@ function choose(node: Node<Conv2dAttributes>, { target }: LowerContext): Dispatc
     const [gx, gy] = fold(Math.ceil((Math.ceil(y.rows / 4) * n) / 64));
     return launch(depthwise, { ...common, params: { ...uniforms, k4: x.columns / 4, n4: n }, grid: [gx, gy, y.images] });
   }
-  const quads = { rows: 16, columns: 1, least: 4, widest: 16 };
-  const registerTile = { rows: 8, columns: 2, widest: 8 };
   if (variant === 'narrow') {
     const scalars = { ...common, params: { ...uniforms, k: x.columns, n4: n } };
     return target.software && target.subgroups
-      ? launch(narrowSubgroup, { ...scalars, ...tiles(y, n, quads) })
-      : launch(narrow, { ...scalars, ...tiles(y, n, registerTile) });
+      ? launch(narrowSubgroup, { ...scalars, ...tiles(y.rows, n, y.images, QUADS) })
+      : launch(narrow, { ...scalars, ...tiles(y.rows, n, y.images, REGISTERS) });
   }
   const vectors = { ...common, params: { ...uniforms, k4: x.columns / 4, n4: n } };
   if (variant === 'workgroup') {
@@ -153,25 +139,8 @@ function choose(node: Node<Conv2dAttributes>, { target }: LowerContext): Dispatc
     return launch(workgroup, { ...vectors, constants, grid: [Math.ceil(y.rows / 64), Math.ceil(n / 16), y.images] });
   }
   return variant === 'subgroup'
-    ? launch(subgroup, { ...vectors, ...tiles(y, n, quads) })
-    : launch(registers, { ...vectors, ...tiles(y, n, registerTile) });
-}
-
-interface ThreadTile {
-  /** Rows and columns (vec4f) of the output that one thread computes. */
-  rows: number;
-  columns: number;
-  /** Bounds of COLUMN_LANES, the threads that share rows. */
-  least?: number;
-  widest: number;
-}
-
-/** Workgroups of 64 threads for an output of n columns (vec4f), with no more lanes across than it has columns for. */
-function tiles(y: Tensor, n: number, tile: ThreadTile): { grid: [number, number, number]; constants: { COLUMN_LANES: number } } {
-  let lanes = tile.least ?? 1;
-  while (lanes < tile.widest && lanes * tile.columns < n) lanes *= 2;
-  const rows = (64 / lanes) * tile.rows;
-  return { grid: [Math.ceil(y.rows / rows), Math.ceil(n / (lanes * tile.columns)), y.images], constants: { COLUMN_LANES: lanes } };
+    ? launch(subgroup, { ...vectors, ...tiles(y.rows, n, y.images, QUADS) })
+    : launch(registers, { ...vectors, ...tiles(y.rows, n, y.images, REGISTERS) });
 }
 
 const pair = (value: readonly [number, number] | undefined, fallback: number): readonly [number, number] => value ?? [fallback, fallback];
@@ -193,8 +162,6 @@ export function conv2d(x: Tensor, w: Tensor, bias: Tensor | null, options: Conv2
   const out = outputChannels(x, w, attributes);
   return x.graph.add(conv2dOperation, [x, w, bias ?? zeros(x, out)], attributes)[0];
 }
-
-const flat: Conv2dAttributes = { kernel: [1, 1], stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1, flat: true };
 
 /** x [..., features] times w [1, features, out] plus bias [out]: [..., out]. Kernels are conv2d's. @throws BackdropError E_SHAPE */
 export function linear(x: Tensor, w: Tensor, bias: Tensor | null): Tensor {

@@ -20,7 +20,7 @@ export interface DeformableAttentionOptions extends DeformableSampleOptions {
   offsetScale?: number;
 }
 
-interface DeformableAttributes extends Required<DeformableAttentionOptions> {
+export interface DeformableAttributes extends Required<DeformableAttentionOptions> {
   /** Locations and weights come as they are: there is no reference. */
   given: boolean;
 }
@@ -81,14 +81,14 @@ export const deformableOperation: Operation<DeformableAttributes> = {
 };
 
 /** Numbers of one reference point: 4 or 2; columns hold one point for all levels or one for each. Four columns are one box. */
-function referenceSize(reference: Tensor, { shapes }: DeformableAttributes): 2 | 4 | null {
+export function referenceSize(reference: Tensor, { shapes }: DeformableAttributes): 2 | 4 | null {
   const { columns } = reference;
   if (columns === 4 || columns === 4 * shapes.length) return 4;
   return columns === 2 || columns === 2 * shapes.length ? 2 : null;
 }
 
 /** (height, width, first token, points) of each level. */
-function levelTable(value: Tensor, { shapes, points }: DeformableAttributes): Tensor {
+export function levelTable(value: Tensor, { shapes, points }: DeformableAttributes): Tensor {
   return value.graph.parameter({
     key: `deformable levels ${JSON.stringify([shapes, points])}`,
     shape: [shapes.length, 4],

@@ -12,7 +12,13 @@ function sharedParams<N extends string>(name: N, tensor: Tensor, images: number,
   return images > 1 && tensor.images === 1 ? { ...params, [`${name}_batch`]: 0 } : params;
 }
 
-export const gatherRowsOperation: Operation<{ shape: readonly number[] }> = {
+export interface GatherAttributes {
+  shape: readonly number[];
+  /** The row that gets no gradient. */
+  padding: number | null;
+}
+
+export const gatherRowsOperation: Operation<GatherAttributes> = {
   name: 'gatherRows',
 
   infer([x, indices], { shape }) {
@@ -46,18 +52,25 @@ export const gatherRowsOperation: Operation<{ shape: readonly number[] }> = {
   },
 };
 
+function gather(x: Tensor, indices: Tensor, padding: number | null): Tensor {
+  const shape = [Math.max(x.images, indices.images), indices.rows, x.columns];
+  return x.graph.add(gatherRowsOperation, [x, indices], { shape, padding })[0];
+}
+
 /**
  * Rows indices [batch, count, 1] (u32) of x [batch, rows, columns]: [batch, count, columns]. Either may have a batch of one
  * that all images share. @throws BackdropError E_SHAPE
  */
 export function gatherRows(x: Tensor, indices: Tensor): Tensor {
-  const shape = [Math.max(x.images, indices.images), indices.rows, x.columns];
-  return x.graph.add(gatherRowsOperation, [x, indices], { shape })[0];
+  return gather(x, indices, null);
 }
 
-/** Rows of weight [entries, channels] by indices [batch, count, 1] (u32): [batch, count, channels]. @throws BackdropError E_SHAPE */
-export function embedding(weight: Tensor, indices: Tensor): Tensor {
-  return gatherRows(weight, indices);
+/**
+ * Rows of weight [entries, channels] by indices [batch, count, 1] (u32): [batch, count, channels]. The row `padding` is read as it
+ * is, but gets no gradient. @throws BackdropError E_SHAPE
+ */
+export function embedding(weight: Tensor, indices: Tensor, padding: number | null = null): Tensor {
+  return gather(weight, indices, padding);
 }
 
 export const scatterAddOperation: Operation<object> = {

@@ -17,7 +17,7 @@ export function sigmoidFocalLoss(logits: Tensor, targets: Tensor, { alpha, gamma
 
 /** Varifocal loss, element by element: `scores` holds the IoU at the matched class and 0 elsewhere, `labels` 1 and 0. */
 export function varifocalLoss(logits: Tensor, scores: Tensor, labels: Tensor, { alpha, gamma }: { alpha: number; gamma: number }): Tensor {
-  return pointwise(rows.varifocal, [logits, scores, labels], [alpha, gamma]);
+  return pointwise(rows.varifocal, [logits, logits.detach(), scores, labels], [alpha, gamma]);
 }
 
 /** Sum of |a - b|: [1]. */

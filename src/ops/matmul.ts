@@ -25,7 +25,7 @@ function operand(tensor: Tensor, transposed: boolean): Operand {
 }
 
 /** Batch dimensions, filled up in front with ones to two. */
-const pair = (batch: readonly number[]): [number, number] => [batch.at(-2) ?? 1, batch.at(-1) ?? 1];
+export const batchPair = (batch: readonly number[]): [number, number] => [batch.at(-2) ?? 1, batch.at(-1) ?? 1];
 
 /** Steps from one outer and inner matrix to the next for a product with `rank` batch dimensions; zero where a matrix is repeated. */
 function batchSteps(tensor: Tensor, rank: number): { outer: number; inner: number } {
@@ -48,7 +48,7 @@ export const matmulOperation: Operation<Required<MatmulOptions>> = {
     if ([x, y].some((t) => t.shape.length < 2 || t.shape.length > 4))
       throw shapeError('matmul', `${what}: operands have two to four dimensions`);
     if (a.columns !== b.rows) throw shapeError('matmul', `${what}: ${a.columns} columns meet ${b.rows} rows`);
-    const [p, q] = [pair(a.batch), pair(b.batch)];
+    const [p, q] = [batchPair(a.batch), batchPair(b.batch)];
     const batch = p.map((n, i) => Math.max(n, q[i]));
     if (batch.some((n, i) => (p[i] !== n && p[i] !== 1) || (q[i] !== n && q[i] !== 1)))
       throw shapeError('matmul', `${what}: the batches do not broadcast`);

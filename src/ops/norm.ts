@@ -4,10 +4,11 @@ import layerNormShader from '../../shaders/norm/layer-norm.wgsl';
 import layerNormRows from '../../shaders/norm/layer-norm-rows.wgsl';
 import softmaxShader from '../../shaders/norm/softmax.wgsl';
 import softmaxRows from '../../shaders/norm/softmax-rows.wgsl';
+import standardiseShader from '../../shaders/norm/standardise.wgsl';
 import { type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
-import { blend, mul, mulAdd, pointwise, rows, scale, sub } from './pointwise.ts';
+import { blend } from './pointwise.ts';
 import { moments } from './reduce.ts';
 
 /**
@@ -23,7 +24,7 @@ function rowVariant(tensors: readonly Tensor[], { target }: LowerContext): RowVa
   return forced ?? (target.software || tensors[0].columns < 128 ? 'rows' : 'workgroup');
 }
 
-function rowGrid(variant: RowVariant, { images, rows }: Tensor): [number, number, number] {
+export function rowGrid(variant: RowVariant, { images, rows }: Tensor): [number, number, number] {
   const [x, y] = fold(variant === 'workgroup' ? images * rows : Math.ceil((images * rows) / 64));
   return [x, y, 1];
 }
@@ -115,10 +116,62 @@ export function logSoftmax(x: Tensor): Tensor {
   return x.graph.add(softmaxOperation, [x], { log: true })[0];
 }
 
-/** (x - mean) * inverse square root of (variance + eps) * weight + bias; one kernel for what has x's size. */
-function standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: number): Tensor {
-  const factor = mul(pointwise(rows.inverseSqrt, [scale(variance, 1, eps)]), weight);
-  return mulAdd(sub(x, mean), factor, bias);
+export interface StandardiseAttributes {
+  eps: number;
+  /** Columns of a group, whose statistics are common. */
+  width: number;
+}
+
+/** Batch strides of statistics that all images share, or have each their own. */
+export function statisticsParams(mean: Tensor, variance: Tensor, unit: Unit) {
+  const { mean_offset, mean_batch } = layoutParams('mean', mean, unit);
+  const { variance_offset, variance_batch } = layoutParams('variance', variance, unit);
+  const own = mean.images > 1 ? 1 : 0;
+  return { mean_offset, mean_batch: own * mean_batch, variance_offset, variance_batch: own * variance_batch };
+}
+
+/**
+ * (x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are x's own. Its gradient is the whole one: what
+ * reaches x through the statistics is in it, so they get none.
+ */
+export const standardiseOperation: Operation<StandardiseAttributes> = {
+  name: 'standardise',
+  maxExtras: 2,
+  fusesEpilogue: () => true,
+  infer: ([x]) => [{ shape: x.shape }],
+
+  lower(node) {
+    const [x, mean, variance, weight, bias] = node.inputs;
+    const [y] = node.outputs;
+    const unit: Unit = nodeTensors(node as Node).every((t) => inVectors(t) && (t.columns === y.columns || t.parameter?.replicated)) ? 4 : 1;
+    const { bind, params, hooks, library } = fusion(node as Node, unit);
+    const [gx, gy] = fold(Math.ceil((y.rows * (y.columns / unit)) / 64));
+    return [
+      launch(standardiseShader, {
+        library,
+        ...elements(unit),
+        hooks: hooks.epilogue ? { epilogue: hooks.epilogue } : {},
+        bind: { ...bind, x, mean, variance, weight, bias, y },
+        params: {
+          ...params,
+          ...layoutParams('x', x, unit),
+          ...statisticsParams(mean, variance, unit),
+          ...layoutParams('weight', weight, unit),
+          ...layoutParams('bias', bias, unit),
+          ...layoutParams('y', y, unit),
+          rows: y.rows,
+          columns: y.columns / unit,
+          eps: node.attributes.eps,
+        },
+        grid: [gx, gy, y.images],
+        flops: 4 * y.size,
+      }),
+    ];
+  },
+};
+
+function standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, attributes: StandardiseAttributes): Tensor {
+  return x.graph.add(standardiseOperation, [x, mean, variance, weight, bias], attributes)[0];
 }
 
 /**
@@ -128,8 +181,9 @@ function standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, 
 export function groupNorm(x: Tensor, weight: Tensor, bias: Tensor, groups: number, eps = 1e-5): Tensor {
   if (x.columns % groups !== 0)
     throw shapeError('groupNorm', `${show(x.shape)} has ${x.columns} channels, which do not divide into ${groups} groups`);
-  const { mean, variance } = moments(x, { width: x.columns / groups });
-  return standardise(x, mean, variance, weight, bias, eps);
+  const width = x.columns / groups;
+  const { mean, variance } = moments(x, { width });
+  return standardise(x, mean, variance, weight, bias, { eps, width });
 }
 
 export interface BatchNormOptions {
@@ -163,7 +217,7 @@ export function batchNormTrain(
   const moved = (running: Tensor, now: Tensor, factor: number): Tensor =>
     blend(now.viewAs([x.columns]), momentum * factor, running, 1 - momentum);
   return {
-    y: standardise(x, mean, variance, weight, bias, eps),
+    y: standardise(x, mean, variance, weight, bias, { eps, width: 1 }),
     runningMeanAfter: moved(runningMean, mean, 1),
     runningVarAfter: moved(runningVar, variance, count / (count - 1)),
   };

@@ -5,24 +5,21 @@
 
 import scalar from '../../shaders/pointwise/pointwise.wgsl';
 import vector from '../../shaders/pointwise/vector.wgsl';
+import type { GradientRule } from '../graph/autodiff.ts';
+import { derivative, withoutUnused } from '../graph/differentiate.ts';
 import type { PointwiseAttributes } from '../graph/fuse.ts';
 import { type Dispatch, type Node, type Operation, shapeError, show, split, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import type { Algebra, PointwiseChain, PointwiseRow } from '../graph/pointwise.ts';
 import { fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
+import { reduceColumns, reduceRows } from './reduce.ts';
+import { reshape } from './reshape.ts';
 
 type Arithmetic = <T, B>(m: Algebra<T, B>, operands: readonly T[], constants: readonly number[]) => T;
 
 function row(name: string, arity: number, value: Arithmetic): PointwiseRow {
   return { name, arity, value };
 }
-
-/** 1 / (1 + exp(-x)) without overflow: exp only of -|x|. */
-const logistic: Arithmetic = (m, [x]) => {
-  const one = m.constant(1);
-  const e = m.exp(m.neg(m.abs(x)));
-  return m.div(m.select(m.less(x, m.constant(0)), e, one), m.add(one, e));
-};
 
 /** log(max(x, eps) / max(1 - x, eps)) of x clipped to [0, 1]. */
 const logit: Arithmetic = (m, [x], [eps]) => {
@@ -32,17 +29,8 @@ const logit: Arithmetic = (m, [x], [eps]) => {
   return m.log(m.div(m.max(inside, e), m.max(m.sub(one, inside), e)));
 };
 
-/** log(1 + exp(-|x|)), as 2 atanh(e / (2 + e)) where e = exp(-|x|) is small. */
-const logOnePlusExp: Arithmetic = (m, [x]) => {
-  const e = m.exp(m.neg(m.abs(x)));
-  const z = m.div(e, m.add(e, m.constant(2)));
-  const s = m.mul(z, z);
-  const series = m.mul(m.mul(m.constant(2), z), m.add(m.constant(1), m.mul(s, m.add(m.constant(1 / 3), m.mul(s, m.constant(1 / 5))))));
-  return m.select(m.less(e, m.constant(0.125)), series, m.log(m.add(m.constant(1), e)));
-};
-
 /** max(x, 0) - x y + log(1 + exp(-|x|)): in this order the large terms cancel before the small one is added. */
-const crossEntropyWithLogits: Arithmetic = (m, [x, y]) => m.add(m.sub(m.max(x, m.constant(0)), m.mul(x, y)), logOnePlusExp(m, [x], []));
+const crossEntropyWithLogits: Arithmetic = (m, [x, y]) => m.add(m.sub(m.relu(x), m.mul(x, y)), m.softplusTail(x));
 
 /** x^exponent for x from 0; small whole exponents as products, which are exact to a rounding. */
 function power<T, B>(m: Algebra<T, B>, x: T, exponent: number): T {
@@ -52,20 +40,23 @@ function power<T, B>(m: Algebra<T, B>, x: T, exponent: number): T {
 
 export const rows = {
   identity: row('identity', 1, (_m, [x]) => x),
-  relu: row('relu', 1, (m, [x]) => m.max(x, m.constant(0))),
-  leakyRelu: row('leakyRelu', 1, (m, [x], [slope]) => m.select(m.less(x, m.constant(0)), m.mul(x, m.constant(slope)), x)),
-  sigmoid: row('sigmoid', 1, logistic),
-  silu: row('silu', 1, (m, [x]) => m.mul(x, logistic(m, [x], []))),
+  relu: row('relu', 1, (m, [x]) => m.relu(x)),
+  leakyRelu: row('leakyRelu', 1, (m, [x], [slope]) => m.select(m.less(m.constant(0), x), x, m.mul(x, m.constant(slope)))),
+  sigmoid: row('sigmoid', 1, (m, [x]) => m.sigmoid(x)),
+  silu: row('silu', 1, (m, [x]) => m.mul(x, m.sigmoid(x))),
   gelu: row('gelu', 1, (m, [x]) => m.mul(m.mul(m.constant(0.5), x), m.add(m.constant(1), m.erf(m.mul(x, m.constant(Math.SQRT1_2)))))),
   geluTanh: row('geluTanh', 1, (m, [x]) => {
     const inner = m.mul(m.constant(Math.sqrt(2 / Math.PI)), m.add(x, m.mul(m.constant(0.044715), m.mul(x, m.mul(x, x)))));
     return m.mul(m.mul(m.constant(0.5), x), m.add(m.constant(1), m.tanh(inner)));
   }),
-  hardSigmoid: row('hardSigmoid', 1, (m, [x]) =>
-    m.min(m.max(m.add(m.div(x, m.constant(6)), m.constant(0.5)), m.constant(0)), m.constant(1)),
-  ),
+  /** Selected, not clamped: at -3 and 3 its derivative is 0, where that of a bound would be half. */
+  hardSigmoid: row('hardSigmoid', 1, (m, [x]) => {
+    const line = m.add(m.div(x, m.constant(6)), m.constant(0.5));
+    const upper = m.select(m.less(x, m.constant(3)), line, m.constant(1));
+    return m.select(m.less(m.constant(-3), x), upper, m.constant(0));
+  }),
   /** log(1 + exp(x)) */
-  softplus: row('softplus', 1, (m, [x]) => m.add(m.max(x, m.constant(0)), logOnePlusExp(m, [x], []))),
+  softplus: row('softplus', 1, (m, [x]) => m.add(m.relu(x), m.softplusTail(x))),
   tanh: row('tanh', 1, (m, [x]) => m.tanh(x)),
   exp: row('exp', 1, (m, [x]) => m.exp(x)),
   log: row('log', 1, (m, [x]) => m.log(x)),
@@ -93,30 +84,33 @@ export const rows = {
   /** Focal loss (arXiv 1708.02002): a_t (1 - p_t)^gamma times the cross-entropy. Constants alpha, gamma. */
   sigmoidFocal: row('sigmoidFocal', 2, (m, [x, y], [alpha, gamma]) => {
     const one = m.constant(1);
-    const [p, q] = [logistic(m, [x], []), logistic(m, [m.neg(x)], [])];
+    const [p, q] = [m.sigmoid(x), m.sigmoid(m.neg(x))];
     const wrong = m.add(m.mul(q, y), m.mul(p, m.sub(one, y)));
     const weight = m.add(m.mul(m.constant(alpha), y), m.mul(m.constant(1 - alpha), m.sub(one, y)));
     return m.mul(m.mul(weight, power(m, wrong, gamma)), crossEntropyWithLogits(m, [x, y], []));
   }),
   /**
    * Varifocal loss (arXiv 2008.13367) of the logit x, the target score y (the IoU at the matched class, else 0) and the one-hot
-   * label o: (alpha p^gamma (1 - o) + y) times the cross-entropy. Constants alpha, gamma.
+   * label o: (alpha p^gamma (1 - o) + y) times the cross-entropy, p = sigmoid(z). z is x again, detached: the weight is a
+   * constant. Constants alpha, gamma.
    */
-  varifocal: row('varifocal', 3, (m, [x, y, o], [alpha, gamma]) => {
-    const p = power(m, logistic(m, [x], []), gamma);
+  varifocal: row('varifocal', 4, (m, [x, z, y, o], [alpha, gamma]) => {
+    const p = power(m, m.sigmoid(z), gamma);
     const weight = m.add(m.mul(m.mul(m.constant(alpha), p), m.sub(m.constant(1), o)), y);
     return m.mul(weight, crossEntropyWithLogits(m, [x, y], []));
   }),
   /** The matcher's focal cost of giving a query with logit x a target of that class. Constants alpha, gamma. */
   focalCost: row('focalCost', 1, (m, [x], [alpha, gamma]) => {
     const tiny = m.constant(1e-8);
-    const [p, q] = [logistic(m, [x], []), logistic(m, [m.neg(x)], [])];
+    const [p, q] = [m.sigmoid(x), m.sigmoid(m.neg(x))];
     const positive = m.mul(m.mul(m.constant(alpha), power(m, q, gamma)), m.neg(m.log(m.add(p, tiny))));
     const negative = m.mul(m.mul(m.constant(1 - alpha), power(m, p, gamma)), m.neg(m.log(m.add(q, tiny))));
     return m.sub(positive, negative);
   }),
   /** sigmoid(delta + inverse_sigmoid(reference)): RT-DETR's box refinement. */
-  refineBox: row('refineBox', 2, (m, [delta, reference]) => logistic(m, [m.add(delta, logit(m, [reference], [1e-5]))], [])),
+  refineBox: row('refineBox', 2, (m, [delta, reference]) => m.sigmoid(m.add(delta, logit(m, [reference], [1e-5])))),
+  /** b times a constant, in the shape of a: what a sum's gradient is. */
+  repeated: row('repeated', 2, (m, [, b], [factor]) => m.mul(b, m.constant(factor))),
   /** a * s + b * t with constants s and t: a moving average. */
   blend: row('blend', 2, (m, [a, b], [s, t]) => m.add(m.mul(a, m.constant(s)), m.mul(b, m.constant(t)))),
   /** a * b + c */
@@ -136,6 +130,18 @@ function broadcast(name: string, inputs: readonly Tensor[]): readonly number[] {
   }
   // No operand may have the full shape: a column against a row makes a table.
   return main.reduce((a, b) => a * b, 1) === largest.size ? largest.shape : main;
+}
+
+/** The sum of a gradient over the dimensions along which an operand was repeated. */
+export function sumToShape(gradient: Tensor, shape: readonly number[]): Tensor {
+  const [images, rows_, columns] = split(shape);
+  let sum = gradient;
+  if (columns === 1 && sum.columns > 1) sum = reduceColumns(sum, 'sum');
+  if (rows_ === 1 && sum.rows > 1) sum = reduceRows(sum, 'sum');
+  if (images === 1 && sum.images > 1) {
+    sum = reduceRows(reshape(sum, [1, sum.images, sum.rows * sum.columns]), 'sum');
+  }
+  return reshape(sum, shape);
 }
 
 export const pointwiseOperation: Operation<PointwiseAttributes> = {
@@ -178,6 +184,18 @@ export const pointwiseOperation: Operation<PointwiseAttributes> = {
     if (unit === 1) return [launch(scalar, { ...common, consts: { FLAT } })];
     return [launch(vector, { ...common, consts: { FLAT, ADJACENT: target.software ? 1 : 0 } })];
   },
+};
+
+/** Each operand's partial derivative, derived from the row itself, times the gradient. */
+export const pointwiseGradient: GradientRule<PointwiseAttributes> = ({ inputs, attributes: { row, constants } }, [gradient], wanted) => {
+  return inputs.map((input, i) => {
+    if (!wanted[i]) return null;
+    const operands = [...inputs, gradient!];
+    const { row: partial, used } = withoutUnused(derivative(row, i), constants);
+    if (used.length === 0) return null;
+    const of = used.map((at) => operands[at]);
+    return sumToShape(partial ? pointwise(partial, of, constants) : of[0], input.shape);
+  });
 };
 
 /** Is every operand the whole of a dense array of the output's shape, or a single value? */

@@ -24,7 +24,7 @@ export interface AvgPoolOptions extends PoolOptions {
   countIncludePad?: boolean;
 }
 
-interface PoolAttributes extends Required<AvgPoolOptions> {
+export interface PoolAttributes extends Required<AvgPoolOptions> {
   average: boolean;
 }
 

@@ -16,7 +16,7 @@ export type Reduction = 'sum' | 'mean' | 'max' | 'min' | 'var' | 'l2';
 const KINDS: Record<Reduction, number> = { sum: 0, mean: 0, max: 1, min: 2, l2: 3, var: 4 };
 
 /** What a finished sum of `count` terms is multiplied with. */
-function factorOf(kind: Reduction, count: number): number {
+export function factorOf(kind: Reduction, count: number): number {
   if (kind === 'mean') return 1 / count;
   return kind === 'var' ? 1 / Math.max(count - 1, 1) : 1;
 }
@@ -50,8 +50,31 @@ export const reduceColumnsOperation: Operation<{ kind: Reduction }> = {
   },
 };
 
+/** The sum of x [images, rows, columns] over its rows into y [images, 1, columns], in one launch: for chunks that are summed already. */
+export function rowsDispatch(x: Tensor, y: Tensor): Dispatch {
+  const unit: Unit = inVectors(x) && inVectors(y) ? 4 : 1;
+  const [gx, gy] = fold(Math.ceil(x.columns / unit / 64));
+  return launch(rowsShader, {
+    label: 'join',
+    ...elements(unit),
+    consts: { KIND: KINDS.sum, FIRST: 0, LAST: 0 },
+    bind: { x, y },
+    params: {
+      ...layoutParams('x', x, unit),
+      ...layoutParams('y', y, unit),
+      rows: x.rows,
+      columns: x.columns / unit,
+      chunk: x.rows,
+      chunks: 1,
+      factor: 1,
+    },
+    grid: [gx, gy, x.images],
+    flops: x.size,
+  });
+}
+
 /** Rows of a chunk: a short column at once; a long one in chunks of about the square root of its length, two stages in all. */
-function chunkOf(rows: number): number {
+export function chunkOf(rows: number): number {
   return rows <= 64 ? rows : Math.max(32, Math.ceil(Math.sqrt(rows)));
 }
 
@@ -95,7 +118,7 @@ export const reduceRowsOperation: Operation<{ kind: Exclude<Reduction, 'var'> }>
   },
 };
 
-interface MomentsAttributes {
+export interface MomentsAttributes {
   /** Columns of a group: each group's statistics are common. */
   width: number;
   /** Are the images' statistics common? */

@@ -1,6 +1,8 @@
 /** Copies that change the order or grouping of elements. A reshape that keeps images, rows and columns is only a view. */
 
+import embedShader from '../../shaders/copy/embed.wgsl';
 import permuteShader from '../../shaders/copy/permute.wgsl';
+import type { GradientRule } from '../graph/autodiff.ts';
 import { type Dispatch, type Operation, shapeError, show, split, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { fold, layoutParams } from './common.ts';
@@ -31,11 +33,48 @@ export function copyDispatch(x: Tensor, y: Tensor, walk: Walk = { sizes: [1, 1, 
   });
 }
 
-export const copyOperation: Operation<{ shape: readonly number[]; walk: Walk }> = {
+/** y: zeros with x at a row and column. */
+export function embedDispatch(x: Tensor, y: Tensor, row: number, column: number): Dispatch {
+  const [gx, gy] = fold(Math.ceil(y.size / 64));
+  return launch(embedShader, {
+    bind: { x, y },
+    params: {
+      ...layoutParams('x', x, 1),
+      ...layoutParams('y', y, 1),
+      images: y.images,
+      rows: y.rows,
+      columns: y.columns,
+      row,
+      column,
+      x_rows: x.rows,
+      x_columns: x.columns,
+    },
+    grid: [gx, gy, 1],
+  });
+}
+
+interface CopyAttributes {
+  shape: readonly number[];
+  walk: Walk;
+}
+
+export const copyOperation: Operation<CopyAttributes> = {
   name: 'copy',
   infer: ([x], { shape }) => [{ shape, type: x.type }],
   lower: ({ inputs: [x], outputs: [y], attributes: { walk } }) => [copyDispatch(x, y, walk)],
 };
+
+export const copyGradient: GradientRule<CopyAttributes> = ({ inputs: [x], attributes: { walk } }, [gradient]) => [
+  copy(gradient!, x.shape, inverse(walk, x)),
+];
+
+/** The walk back, of a walk that visits every element of x once: y's dimensions in the order of x's. */
+function inverse({ sizes, strides }: Walk, x: Tensor): Walk {
+  if (sizes.reduce((a, b) => a * b, 1) !== x.size) throw shapeError('copy', 'a walk that repeats or skips elements has no gradient');
+  const dense = sizes.map((_, i) => sizes.slice(i + 1).reduce((a, b) => a * b, 1));
+  const order = [0, 1, 2, 3].sort((a, b) => Number(sizes[b] === 1) - Number(sizes[a] === 1) || strides[b] - strides[a]);
+  return { sizes: order.map((i) => sizes[i]), strides: order.map((i) => (sizes[i] === 1 ? 0 : dense[i])) };
+}
 
 /** y's dense index walks x's, dimension by dimension. */
 export function copy(x: Tensor, shape: readonly number[], walk: Walk): Tensor {

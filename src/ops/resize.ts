@@ -11,7 +11,7 @@ type Pair = readonly [number, number];
 /** The output's [height, width], or a factor for both. */
 export type ResizeTarget = { size: Pair } | { scale: number };
 
-interface ResizeAttributes {
+export interface ResizeAttributes {
   mode: 'nearest' | 'bilinear';
   alignCorners: boolean;
   size: Pair;

@@ -9,13 +9,13 @@ import channelShader from '../../shaders/rfcbam/channel-attention.wgsl';
 import spatialShader from '../../shaders/rfcbam/spatial.wgsl';
 import statisticsShader from '../../shaders/rfcbam/statistics.wgsl';
 import weighShader from '../../shaders/rfcbam/weigh.wgsl';
-import { type Node, type Operation, shapeError, show, Tensor } from '../graph/graph.ts';
+import { type Dispatch, type Node, type Operation, shapeError, show, Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
 import { linearDispatches, zeros } from './conv2d.ts';
 
 /** Side of the receptive field: g has side² taps. */
-function sideOf(g: Tensor, channels: number): number {
+export function sideOf(g: Tensor, channels: number): number {
   const side = Math.round(Math.sqrt(g.columns / channels));
   if (g.shape.length !== 4 || side * side * channels !== g.columns)
     throw shapeError('rfcbam', `${show(g.shape)} is not [batch, height, width, taps * ${channels}] with a square number of taps`);
@@ -110,7 +110,7 @@ export const rfStatisticsOperation: Operation<{ channels: number }> = {
 };
 
 /** A dense tensor of two columns, in pairs. */
-function pairs<N extends string>(name: N, tensor: Tensor): Record<`${N}_offset` | `${N}_pitch` | `${N}_batch`, number> {
+export function pairs<N extends string>(name: N, tensor: Tensor): Record<`${N}_offset` | `${N}_pitch` | `${N}_batch`, number> {
   const { offset, pitch, batch } = tensor.layout();
   const fields = { [`${name}_offset`]: offset / 2, [`${name}_pitch`]: pitch / 2, [`${name}_batch`]: batch / 2 };
   return fields as Record<`${N}_offset` | `${N}_pitch` | `${N}_batch`, number>;
@@ -174,34 +174,41 @@ export const rfFuseOperation: Operation<null> = {
   lower(node, context) {
     const [g, ca, x, kernel, w, bias] = node.inputs;
     const z = context.temporary(g.shape);
-    const side = sideOf(g, ca.columns);
-    const unit: Unit = ca.columns % 4 === 0 && [g, ca, z].every(inVectors) ? 4 : 1;
-    const channels = ca.columns / unit;
-    const [gx, gy] = fold(Math.ceil((g.rows * side * side * Math.ceil(channels / 8)) / 64));
-    const { ca_offset, ca_batch } = layoutParams('ca', ca, unit);
-    const weigh = launch(weighShader, {
-      label: 'weigh',
-      ...elements(unit),
-      bind: { g, ca, x, w: kernel, y: z },
-      params: {
-        ...layoutParams('g', g, unit),
-        ...layoutParams('y', z, unit),
-        ...pairs('x', x),
-        ca_offset,
-        ca_batch,
-        height: g.shape[1],
-        width: g.shape[2],
-        side,
-        channels,
-      },
-      grid: [gx, gy, g.images],
-      flops: 2 * g.size,
-    });
-    // [taps, C, out] without gaps is [taps * C, out].
-    const rows = new Tensor(w.graph, [g.columns, w.columns], w.type, w.value, w.row, w.column);
-    return [weigh, ...linearDispatches(node as Node, [z, rows, bias], context)];
+    return [weighDispatch([g, ca, x, kernel], z), ...linearDispatches(node as Node, [z, tapRows(g, w), bias], context)];
   },
 };
+
+/** [taps, C, out] without gaps as [taps * C, out]. */
+export function tapRows(g: Tensor, w: Tensor): Tensor {
+  return new Tensor(w.graph, [g.columns, w.columns], w.type, w.value, w.row, w.column);
+}
+
+/** z: g times both attentions. */
+export function weighDispatch([g, ca, x, kernel]: readonly Tensor[], z: Tensor): Dispatch {
+  const side = sideOf(g, ca.columns);
+  const unit: Unit = ca.columns % 4 === 0 && [g, ca, z].every(inVectors) ? 4 : 1;
+  const channels = ca.columns / unit;
+  const [gx, gy] = fold(Math.ceil((g.rows * side * side * Math.ceil(channels / 8)) / 64));
+  const { ca_offset, ca_batch } = layoutParams('ca', ca, unit);
+  return launch(weighShader, {
+    label: 'weigh',
+    ...elements(unit),
+    bind: { g, ca, x, w: kernel, y: z },
+    params: {
+      ...layoutParams('g', g, unit),
+      ...layoutParams('y', z, unit),
+      ...pairs('x', x),
+      ca_offset,
+      ca_batch,
+      height: g.shape[1],
+      width: g.shape[2],
+      side,
+      channels,
+    },
+    grid: [gx, gy, g.images],
+    flops: 2 * g.size,
+  });
+}
 
 /**
  * The fusing convolution, kernel = stride = side: sums g * ca[channel] * sa[pixel] over taps and channels. g [batch, h, w,

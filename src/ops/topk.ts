@@ -8,7 +8,7 @@ import { layoutParams } from './common.ts';
 /** What the kernel's workgroup memory holds. */
 const MAX_K = 1024;
 
-interface TopkAttributes {
+export interface TopkAttributes {
   k: number;
   /** [batch, scores]: an image's scores are a row; else [batch, scores, 1]: a column. */
   flat: boolean;

@@ -3,8 +3,8 @@
  * and their hooks say where a window's tokens lie.
  */
 
-import { type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
-import { launchAttention } from './attention.ts';
+import { type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
+import { type AttentionLaunch, launchAttention } from './attention.ts';
 
 export interface WindowAttentionOptions {
   heads: number;
@@ -17,7 +17,7 @@ export interface WindowAttentionOptions {
   pad?: Tensor | null;
 }
 
-interface WindowAttributes {
+export interface WindowAttributes {
   heads: number;
   window: number;
   shift: number;
@@ -91,37 +91,37 @@ export const windowAttentionOperation: Operation<WindowAttributes> = {
     return [{ shape: [n, h, w, qkv.columns / 3] }];
   },
 
-  lower({ inputs: [qkv, ...rest], outputs: [y], attributes: { heads, window, shift, table, pad } }, { target }) {
-    const [n, height, width] = qkv.shape;
-    const columns = qkv.columns / 3;
-    const [windowsY, windowsX] = [Math.ceil(height / window), Math.ceil(width / window)];
-    const bias = table ? rest[0] : null;
-    return [
-      launchAttention(
-        {
-          q: qkv.columnsFrom(0, columns),
-          k: qkv.columnsFrom(columns, columns),
-          v: qkv.columnsFrom(2 * columns, columns),
-          y,
-          heads,
-          scale: 1 / Math.sqrt(columns / heads),
-          sequences: n * windowsY * windowsX,
-          queries: window * window,
-          keys: window * window,
-          ...(bias && { mask: { tensor: bias, offset: bias.layout().offset, pitch: bias.layout().pitch, head: 0, batch: 0 } }),
-          ...(pad && { padding: rest[table ? 1 : 0] }),
-          windows: { window, shift, map_height: height, map_width: width, windows_x: windowsX, windows_y: windowsY },
-          hooks: {
-            locate: 'return window_token(sequence, index);',
-            bias: `return window_mask(query, key)${table ? ' + window_bias(head, query, key)' : ''};`,
-          },
-          library: `${windowFunctions}${pad ? padding : noPadding}`,
-        },
-        target,
-      ),
-    ];
+  lower(node, { target }) {
+    return [launchAttention({ ...windowLaunch(node), y: node.outputs[0] }, target)];
   },
 };
+
+/** What attention's kernels are told of windows, whether forwards or backwards. */
+export function windowLaunch({ inputs: [qkv, ...rest], attributes }: Node<WindowAttributes>): Omit<AttentionLaunch, 'y'> {
+  const { heads, window, shift, table, pad } = attributes;
+  const [n, height, width] = qkv.shape;
+  const columns = qkv.columns / 3;
+  const [windowsY, windowsX] = [Math.ceil(height / window), Math.ceil(width / window)];
+  const bias = table ? rest[0] : null;
+  return {
+    q: qkv.columnsFrom(0, columns),
+    k: qkv.columnsFrom(columns, columns),
+    v: qkv.columnsFrom(2 * columns, columns),
+    heads,
+    scale: 1 / Math.sqrt(columns / heads),
+    sequences: n * windowsY * windowsX,
+    queries: window * window,
+    keys: window * window,
+    ...(bias && { mask: { tensor: bias, offset: bias.layout().offset, pitch: bias.layout().pitch, head: 0, batch: 0 } }),
+    ...(pad && { padding: rest[table ? 1 : 0] }),
+    windows: { window, shift, map_height: height, map_width: width, windows_x: windowsX, windows_y: windowsY },
+    hooks: {
+      locate: 'return window_token(sequence, index);',
+      bias: `return window_mask(query, key)${table ? ' + window_bias(head, query, key)' : ''};`,
+    },
+    library: `${windowFunctions}${pad ? padding : noPadding}`,
+  };
+}
 
 /**
  * softmax(q k^T / sqrt(headDim) + bias) v among the cells of each window: qkv [batch, height, width, 3 * heads * headDim] (all

@@ -5,11 +5,21 @@ import type { ParameterSource } from '../graph/parameters.ts';
 import type { HostArray } from '../graph/program.ts';
 import { Context } from '../nn/context.ts';
 import { ParameterTable, Scope } from '../nn/parameters.ts';
+import type { Get } from './adjoint.ts';
 import { isComputed } from './formula.ts';
 import type { GoldenTensor, OpsCase } from './golden.ts';
 import { denseWeights, depthwiseWeights, elementOf, linearWeights, toNchw, toNhwc } from './layout.ts';
 
 type Convert = (values: HostArray, shape: readonly number[]) => ArrayLike<number>;
+
+/** A tensor of the graph that is made of the file's: from `sources`, which are the case's `inputs` of the same places. */
+export interface Leaf {
+  readonly tensor: Tensor;
+  readonly sources: readonly string[];
+  readonly inputs: readonly string[];
+  readonly get: Get;
+  build(get: Get): ArrayLike<number>;
+}
 
 /** Thrown by a builder whose operation exists, but not what this case asks of it. */
 export class Later extends Error {}
@@ -23,7 +33,9 @@ export class CaseBuilder {
   readonly hostResults = new Map<string, ArrayLike<number>>();
   /** Outputs that must be equal: indices, flags. */
   readonly exact = new Set<string>();
-  readonly #checkpoint = new Map<string, Float32Array>();
+  /** Which input a parameter's source is. */
+  readonly #checkpoint = new Map<string, string>();
+  readonly #fed: Leaf[] = [];
   readonly #case: OpsCase;
   readonly #inputs: ReadonlyMap<string, GoldenTensor>;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
@@ -90,32 +102,50 @@ export class CaseBuilder {
     return this.#shapes.get(name) ?? [];
   }
 
-  feed(name: string, shape: readonly number[], values: HostArray): Tensor {
+  /** An input of the graph made of the case's input `from`. */
+  feed(name: string, shape: readonly number[], build: (values: Float32Array) => HostArray = (values) => values, from = name): Tensor {
+    const values = build(this.golden(from).values);
     this.feeds[name] = values;
-    return this.graph.input(name, shape.length > 0 ? shape : [1], values instanceof Uint32Array ? 'u32' : 'f32');
+    const tensor = this.graph.input(name, shape.length > 0 ? shape : [1], values instanceof Uint32Array ? 'u32' : 'f32');
+    this.#fed.push({ tensor, sources: [from], inputs: [from], get: this.#get, build: (get) => build(get(from)) });
+    return tensor;
   }
+
+  /** Everything the graph is fed, except what stands for no input. */
+  get leaves(): readonly Leaf[] {
+    const parameters = [...this.graph.parameters.values()].map((tensor): Leaf => {
+      const { sources, build } = tensor.parameter!;
+      return { tensor, sources, inputs: sources.map((source) => this.#inputOf(source)), get: this.#get, build };
+    });
+    return [...this.#fed, ...parameters];
+  }
+
+  #inputOf(source: string): string {
+    return this.#checkpoint.get(source) ?? source;
+  }
+
+  readonly #get: Get = (source) => this.golden(this.#inputOf(source)).values;
 
   /** An input as it is, or under another shape. */
   input(name: string, shape: readonly number[] = this.shape(name)): Tensor {
-    return this.feed(name, shape, this.golden(name).values);
+    return this.feed(name, shape);
   }
 
   /** An [n, c, h, w] input as [n, h, w, c]. */
   image(name: string): Tensor {
-    const { shape, values } = this.golden(name);
+    const shape = this.shape(name);
     const [n, c, h, w] = shape;
-    return this.feed(name, [n, h, w, c], toNhwc(values, shape));
+    return this.feed(name, [n, h, w, c], (values) => toNhwc(values, shape));
   }
 
   /** Integers as u32. */
   indices(name: string, shape: readonly number[] = this.shape(name)): Tensor {
-    return this.feed(name, shape, Uint32Array.from(this.golden(name).values));
+    return this.feed(name, shape, (values) => Uint32Array.from(values));
   }
 
   /** A parameter made of an input. */
   parameter(name: string, shape: readonly number[], build: (values: Float32Array) => Float32Array = (values) => values): Tensor {
-    const { values } = this.golden(name);
-    return this.graph.parameter({ key: name, shape, type: 'f32', sources: [], build: () => build(values) });
+    return this.graph.parameter({ key: name, shape, type: 'f32', sources: [name], build: (get) => build(get(name)) });
   }
 
   vector(name: string): Tensor {
@@ -147,8 +177,8 @@ export class CaseBuilder {
   }
 
   /** A parameter worked out from several inputs. */
-  computed(key: string, shape: readonly number[], build: () => Float32Array): Tensor {
-    return this.graph.parameter({ key, shape, type: 'f32', sources: [], build });
+  computed(key: string, shape: readonly number[], sources: readonly string[], build: (get: Get) => Float32Array): Tensor {
+    return this.graph.parameter({ key, shape, type: 'f32', sources, build });
   }
 
   /**
@@ -168,7 +198,7 @@ export class CaseBuilder {
       const lists = [wrong, unused].map((names) => names.join(', ') || 'none');
       throw new BackdropError('E_VERIFY', `our layer's entries differ: missing or of another shape ${lists[0]}; unknown ${lists[1]}`);
     }
-    for (const [name, tensor] of given) this.#checkpoint.set(name, tensor.values);
+    for (const name of this.inputNames) if (/^[pb]:/.test(name)) this.#checkpoint.set(prefix + name.slice(2), name);
     return made;
   }
 
@@ -176,9 +206,9 @@ export class CaseBuilder {
   get source(): ParameterSource {
     return {
       readFloat32: async (name) => {
-        const values = this.#checkpoint.get(name);
-        if (!values) throw new BackdropError('E_CKPT_ARCH', `the case has no parameter ${name}`, { details: { tensor: name } });
-        return values;
+        const input = this.#inputOf(name);
+        if (!this.has(input)) throw new BackdropError('E_CKPT_ARCH', `the case has no parameter ${name}`, { details: { tensor: name } });
+        return this.golden(input).values;
       },
     };
   }
@@ -202,6 +232,11 @@ export class CaseBuilder {
   /** A result in PyTorch's own order of elements. */
   output(name: string, tensor: Tensor, convert: Convert = (values) => values): void {
     if (!this.wants(name)) return;
+    this.result(name, tensor, convert);
+  }
+
+  /** A result whether or not the case lists it. */
+  result(name: string, tensor: Tensor, convert: Convert = (values) => values): void {
     this.graph.output(name, tensor);
     this.conversions.set(name, convert);
   }

@@ -19,14 +19,19 @@ export interface GoldenTensor {
   readonly values: Float32Array;
 }
 
-/** One operation: inputs `<name>/in/<input>`, float64 results `<name>/out/<output>`. */
+/**
+ * One operation: inputs `<name>/in/<input>`, float64 results `<name>/out/<output>`, and for the gradients `<name>/gout/<output>`,
+ * which arrive at the outputs of `upstream`, and `<name>/grad/<input>`, which leave at the inputs of `grads`.
+ */
 export interface OpsCase {
   readonly name: string;
   readonly op: string;
   readonly attrs: Readonly<Record<string, unknown>>;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** By output. */
+  readonly upstream: readonly string[];
+  readonly grads: readonly string[];
+  /** By output, and by `grad/<input>`. */
   readonly recorded: ReadonlyMap<string, RecordedError>;
 }
 
@@ -126,7 +131,7 @@ function readCases(list: unknown): OpsCase[] {
     const recorded = new Map<string, RecordedError>();
     for (const [key, value] of Object.entries(isObject(entry.torch32) ? entry.torch32 : {})) {
       const error = recordedError(value);
-      if (key.startsWith('out/') && error) recorded.set(key.slice(4), error);
+      if (error) recorded.set(key.replace(/^out\//, ''), error);
     }
     return {
       name: entry.name,
@@ -134,6 +139,8 @@ function readCases(list: unknown): OpsCase[] {
       attrs: isObject(entry.attrs) ? entry.attrs : {},
       inputs: strings(entry.inputs ?? [], `inputs of case ${entry.name}`),
       outputs: strings(entry.outputs ?? [], `outputs of case ${entry.name}`),
+      upstream: strings(entry.upstream ?? [], `upstream gradients of case ${entry.name}`),
+      grads: strings(entry.grads ?? [], `gradients of case ${entry.name}`),
       recorded,
     };
   });

@@ -15,6 +15,7 @@ import { pointwiseCases } from './cases/pointwise.ts';
 import { poolCases } from './cases/pool.ts';
 import { compareOperation } from './compare.ts';
 import { type GoldenTensor, type OpsCase, type OpsFile, readTensor } from './golden.ts';
+import { compareGradients } from './gradients.ts';
 import { type CaseReport, caseReport, type TensorReport } from './report.ts';
 
 const recipes: Record<string, CaseRecipe> = {
@@ -48,31 +49,45 @@ export interface OpsContext {
   readonly variants?: Readonly<Record<string, string>>;
 }
 
-/** Runs one case. Never throws for what the case itself brings: that is its report. */
-export async function verifyCase(file: OpsFile, golden: OpsCase, context: OpsContext): Promise<CaseReport> {
+/**
+ * Runs one case: its results, and as a case of its own, `<name>/grad`, the gradients where the file holds some. Never throws for
+ * what the case itself brings: that is its report.
+ */
+export async function verifyCase(file: OpsFile, golden: OpsCase, context: OpsContext): Promise<CaseReport[]> {
   const recipe = Object.hasOwn(recipes, golden.op) ? recipes[golden.op] : undefined;
   if (!recipe) {
     const reason = Object.hasOwn(LATER, golden.op) ? LATER[golden.op] : `Backdrop has no operation "${golden.op}"`;
-    return { name: golden.name, status: 'later', reason, tensors: [] };
+    return [{ name: golden.name, status: 'later', reason, tensors: [] }];
   }
+  const results = await report(golden.name, context, () => compareResults(file, golden, recipe, context));
+  if (golden.grads.length === 0 || results.status === 'later') return [results];
+  return [results, await report(`${golden.name}/grad`, context, () => gradientsOf(file, golden, recipe, context))];
+}
+
+async function report(name: string, { gpu }: OpsContext, tensors: () => Promise<TensorReport[]>): Promise<CaseReport> {
   try {
-    return caseReport(golden.name, await runCase(file, golden, recipe, context));
+    return caseReport(name, await tensors());
   } catch (error) {
     // A device that failed fails every case after this one: not this case's fault alone.
-    if (context.gpu.failure) throw error;
-    if (error instanceof Later) return { name: golden.name, status: 'later', reason: error.message, tensors: [] };
+    if (gpu.failure) throw error;
+    if (error instanceof Later) return { name, status: 'later', reason: error.message, tensors: [] };
     const reason = error instanceof BackdropError ? `${error.code}: ${error.message}` : String(error);
-    return { name: golden.name, status: 'fail', reason, tensors: [] };
+    return { name, status: 'fail', reason, tensors: [] };
   }
 }
 
-async function runCase({ source }: OpsFile, golden: OpsCase, recipe: CaseRecipe, context: OpsContext): Promise<TensorReport[]> {
+async function build({ source }: OpsFile, golden: OpsCase, recipe: CaseRecipe) {
   const inputs = new Map<string, GoldenTensor>();
   for (const name of golden.inputs) inputs.set(name, await readTensor(source, `${golden.name}/in/${name}`));
   const references = new Map<string, GoldenTensor>();
   for (const name of golden.outputs) references.set(name, await readTensor(source, `${golden.name}/out/${name}`));
   const builder = new CaseBuilder(golden, inputs, new Map([...references].map(([name, { shape }]) => [name, shape])));
   recipe(builder);
+  return { builder, inputs, references };
+}
+
+async function compareResults(file: OpsFile, golden: OpsCase, recipe: CaseRecipe, context: OpsContext): Promise<TensorReport[]> {
+  const { builder, inputs, references } = await build(file, golden, recipe);
   const results = await compute(builder, context);
   return [...references].map(([name, reference]) => {
     const result = results.get(name);
@@ -80,6 +95,12 @@ async function runCase({ source }: OpsFile, golden: OpsCase, recipe: CaseRecipe,
     const [ours, values] = [result, reference.values].map((all) => atPadding(golden, inputs.get('pad'), reference.shape, all));
     return compareOperation(name, ours, values, golden.recorded.get(name), builder.exact.has(name));
   });
+}
+
+async function gradientsOf(file: OpsFile, golden: OpsCase, recipe: CaseRecipe, context: OpsContext): Promise<TensorReport[]> {
+  const { builder, inputs } = await build(file, golden, recipe);
+  const masked = (shape: readonly number[], values: ArrayLike<number>) => atPadding(golden, inputs.get('pad'), shape, values);
+  return compareGradients(file, golden, builder, masked, (differentiated) => compute(differentiated, context));
 }
 
 /** What stands at padding of the batch is unspecified: zero on both sides. */

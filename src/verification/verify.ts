@@ -29,10 +29,10 @@ export async function verify(source: TensorSource, name: string, context: ModelC
   const cases: CaseReport[] = [];
   if (file.kind === 'ops') {
     const chosen = file.cases.filter((c) => select(c.name));
-    for (const golden of chosen) {
+    for (const [done, golden] of chosen.entries()) {
       signal?.throwIfAborted();
-      onProgress?.({ done: cases.length, total: chosen.length, name: golden.name });
-      cases.push(await verifyCase(file, golden, context));
+      onProgress?.({ done, total: chosen.length, name: golden.name });
+      cases.push(...(await verifyCase(file, golden, context)));
     }
     return { file: name, kind: 'operations', cases };
   }

@@ -1,4 +1,4 @@
-/** Every operation of the ops-* files, forward, against PyTorch's float64 values. */
+/** Every operation of the ops-* files and its gradients against PyTorch's float64 values. */
 import { describe, expect, test } from 'vitest';
 import { page } from '../setup/gpu.ts';
 import { failures, goldenFiles, hasSubgroups, readFixture, readHeader, verify } from './gpu-golden.ts';
@@ -8,17 +8,18 @@ const later = /^(bam_train|bam_odd_train|bam_own_train|bam_rfrf_train|bam_short_
 
 for (const file of goldenFiles('ops-')) {
   const bytes = readFixture(file);
-  const cases: { name: string; op: string }[] = JSON.parse(readHeader(bytes).metadata.cases);
+  const cases: { name: string; op: string; grads: string[] }[] = JSON.parse(readHeader(bytes).metadata.cases);
 
   describe(file.replace('.safetensors', ''), () => {
     test('all cases are listed', async () => {
       expect(await page.call('verify-cases', { name: file, file: { bytes } })).toEqual(cases.map(({ name }) => name));
     });
 
-    test.for(cases.filter(({ name }) => !later.test(name)))('$name ($op)', async ({ name }) => {
-      const [report] = await verify(file, bytes, [name]);
-      expect(failures(report)).toEqual([]);
-      expect(report.status).toBe('pass');
+    test.for(cases.filter(({ name }) => !later.test(name)))('$name ($op)', async ({ name, grads }) => {
+      const reports = await verify(file, bytes, [name]);
+      expect(reports.flatMap(failures)).toEqual([]);
+      expect(reports.map((report) => report.name)).toEqual([name, ...(grads.length > 0 ? [`${name}/grad`] : [])]);
+      expect(reports[1]?.tensors.map((tensor) => tensor.name) ?? []).toEqual(grads);
     });
 
     test('what needs training is told apart from what passed', async () => {

@@ -157,6 +157,20 @@ describe('placing concatenations', () => {
     expect(shape(graph)).toEqual(['conv2d', 'conv2d', 'concat']);
     expect(a.value.placedIn).toBeNull();
   });
+
+  it('does not place what kernels write without gaps, nor two results of one node in one buffer', () => {
+    const { graph, x, conv } = setup();
+    const two = (denseOutputs: boolean) => {
+      const infer = () => [{ shape: x.shape }, { shape: x.shape }];
+      return graph.add<object>({ name: 'two', denseOutputs, infer, lower: () => [] }, [x], {});
+    };
+    const [[a, b], [c], [d]] = [two(false), two(true), two(false)];
+    graph.output('y', concatColumns([a, b]));
+    graph.output('z', concatColumns([c, conv(x)]));
+    graph.output('placed', concatColumns([d, conv(x)]));
+    expect(shape(graph).filter((n) => n === 'concat')).toHaveLength(2);
+    expect([a, b, c, d].map((t) => t.value.placedIn !== null)).toEqual([false, false, false, true]);
+  });
 });
 
 describe('tensors', () => {

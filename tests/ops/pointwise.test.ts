@@ -18,6 +18,7 @@ const CONSTANTS: Partial<Record<Name, number[]>> = {
   sigmoidFocal: [0.25, 2],
   varifocal: [0.75, 2],
   focalCost: [0.25, 2],
+  repeated: [0.5],
 };
 
 const SPECIAL = [0, -0, 1, -1, 0.25, -0.25, 0.945, 2, -4, 9, -12, 30, -60, 88, -100, 1e-3, -1e-6, 1e-20, 1000];
@@ -40,7 +41,7 @@ const DOMAINS: Partial<Record<Name, ((r: Random) => number)[]>> = {
   where: [bit, anything, anything],
   bceWithLogits: [anything, score],
   sigmoidFocal: [anything, score],
-  varifocal: [anything, score, bit],
+  varifocal: [anything, anything, score, bit],
 };
 
 const names = Object.keys(rows) as Name[];

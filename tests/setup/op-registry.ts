@@ -3,8 +3,10 @@ import type { Tensor } from '../../src/graph/graph.ts';
 import { attention } from '../../src/ops/attention.ts';
 import { boxesToCorners, cornersToBoxes, pairOverlap, tableDistance, tableOverlap } from '../../src/ops/boxes.ts';
 import { concatColumns, concatRows } from '../../src/ops/concat.ts';
+import { conv2d, linear } from '../../src/ops/conv2d.ts';
 import { deformableAttention, deformableSample } from '../../src/ops/deformable-attention.ts';
 import { embedding, gatherRows, scatterAdd } from '../../src/ops/gather.ts';
+import { gradients } from '../../src/ops/gradient.ts';
 import { gridSample } from '../../src/ops/grid-sample.ts';
 import { crossEntropy, giouLoss, l1Loss, matcherCost } from '../../src/ops/losses.ts';
 import { matmul } from '../../src/ops/matmul.ts';
@@ -52,13 +54,15 @@ export const operations: Record<string, OpBuilder> = {
   topk: ([scores], { k }) => Object.values(topk(scores, k)),
   gatherRows: ([x, indices]) => [gatherRows(x, indices)],
   imageToTensor: ([pixels, columns, rows]) => [imageToTensor(pixels, columns, rows)],
-  embedding: ([weight, indices]) => [embedding(weight, indices)],
+  embedding: ([weight, indices], { padding = null }) => [embedding(weight, indices, padding)],
   /** Tensors: qkv, the table of relative positions where `table` says so, then padding if there is any. */
   windowAttention: ([qkv, ...rest], { table, ...options }) => [
     windowAttention(qkv, table ? rest[0] : null, { ...options, pad: rest[table ? 1 : 0] ?? null }),
   ],
   scatterAdd: ([x, source, indices]) => [scatterAdd(x, source, indices)],
   gridSample: ([x, grid]) => [gridSample(x, grid)],
+  conv2d: ([x, w, bias], options) => [conv2d(x, w, bias ?? null, options)],
+  linear: ([x, w, bias]) => [linear(x, w, bias ?? null)],
   matmul: ([a, b], options) => [matmul(a, b, options)],
   pixelShuffle: ([x], { factor }) => [pixelShuffle(x, factor)],
   pixelUnshuffle: ([x], { factor }) => [pixelUnshuffle(x, factor)],
@@ -75,5 +79,19 @@ export const operations: Record<string, OpBuilder> = {
   channelAttention: ([x, fc1, fc2]) => [channelAttention(x, fc1, fc2)],
   rfStatistics: ([g], { channels }) => [rfStatistics(g, channels)],
   rfSpatial: ([x, w]) => [rfSpatial(x, w)],
+  /** With the statistics and the spatial attention's weights instead of the attention. */
+  rfSpatialFuse: ([g, ca, x, kernel, w, bias]) => [rfFuse(g, ca, rfSpatial(x, kernel), w, bias)],
   rfFuse: ([g, ca, sa, w, bias]) => [rfFuse(g, ca, sa, w, bias ?? null)],
+  /** Tensors: outputs, their seeds, then what the gradients are wanted of. `outputs`: how many there are. */
+  gradients(tensors, { outputs }) {
+    const seeds = new Map(tensors.slice(0, outputs).map((tensor, i) => [tensor, tensors[outputs + i]]));
+    const wanted = tensors.slice(2 * outputs);
+    const found = gradients(tensors[0].graph, seeds, wanted);
+    return wanted.map((tensor, i) => {
+      const gradient = found.get(tensor);
+      if (!gradient) throw new Error(`no gradient of tensor ${i}`);
+      // An output of the graph is a whole value.
+      return pointwise(rows.identity, [gradient]);
+    });
+  },
 };

@@ -89,6 +89,20 @@ export const boundedAlgebra: Algebra<Bounded, Condition> = {
     const value = erf(a.value);
     return rounded(value, a.error * (2 / Math.sqrt(Math.PI)) * Math.exp(-a.value * a.value) + 9e-8 * Math.min(1, Math.abs(a.value)), 3);
   },
+  relu: (a) => ({ value: Math.max(a.value, 0), error: a.error }),
+  sigmoid: (a) => {
+    const m = boundedAlgebra;
+    const e = m.exp(m.neg(m.abs(a)));
+    return m.div(m.select(m.less(a, m.constant(0)), e, m.constant(1)), m.add(m.constant(1), e));
+  },
+  softplusTail: (a) => {
+    const m = boundedAlgebra;
+    const e = m.exp(m.neg(m.abs(a)));
+    const z = m.div(e, m.add(e, m.constant(2)));
+    const s = m.mul(z, z);
+    const series = m.mul(m.mul(m.constant(2), z), m.add(m.constant(1), m.mul(s, m.add(m.constant(1 / 3), m.mul(s, m.constant(1 / 5))))));
+    return m.select(m.less(e, m.constant(0.125)), series, m.log(m.add(m.constant(1), e)));
+  },
   less: (a, b) => ({ holds: a.value < b.value, open: Math.abs(a.value - b.value) <= a.error + b.error }),
   select: ({ holds, open }, a, b) => {
     const chosen = holds ? a : b;

@@ -14,8 +14,7 @@ type Shapes = readonly (readonly [number, number])[];
 
 /** Boolean masks become large negative numbers; WGSL may assume infinities absent. */
 function additiveMask(b: CaseBuilder, name: string, boolean: boolean, shape = b.shape(name)): Tensor {
-  const { values } = b.golden(name);
-  return b.feed(name, shape, boolean ? values.map((v) => (v ? -1e9 : 0)) : values);
+  return b.feed(name, shape, (values) => (boolean ? values.map((v) => (v ? -1e9 : 0)) : values));
 }
 
 /** torch.nn.MultiheadAttention with inputs of their own for query, key and value. */

@@ -18,20 +18,21 @@ export const indexCases: Record<string, CaseRecipe> = {
   topk: (b) => void select(b),
   topk_gather: (b) => b.output('rows', gatherRows(b.input('x'), select(b))),
 
-  embedding: (b) => b.output('out', embedding(b.vectorRows('w'), b.indices('idx', [...b.shape('idx'), 1]))),
+  embedding: (b) =>
+    b.output('out', embedding(b.vectorRows('w'), b.indices('idx', [...b.shape('idx'), 1]), b.attr<number | null>('padding_idx', null))),
 
   /** torch.gather: an index for every element. Dimension `dim` becomes the rows, the others the batch. */
   gather(b) {
-    const { shape, values } = b.golden('x');
+    const shape = b.shape('x');
     const picked = b.golden('i');
     const dim = b.attr('dim', 0);
     const order = [...shape.keys()].filter((d) => d !== dim).concat(dim);
     // Only where the index has x's other dimensions is it a batch of row selections.
     if (picked.shape.some((n, d) => d !== dim && n !== shape[d])) b.later('gather with an index smaller than x');
-    const batch = values.length / shape[dim];
+    const batch = shape.reduce((size, n) => size * n, 1) / shape[dim];
     const count = picked.shape[dim];
-    const x = b.feed('x', [batch, shape[dim], 1], transpose(values, shape, order));
-    const i = b.feed('i', [batch, count, 1], Uint32Array.from(transpose(picked.values, picked.shape, order)));
+    const x = b.feed('x', [batch, shape[dim], 1], (values) => transpose(values, shape, order));
+    const i = b.feed('i', [batch, count, 1], (values) => Uint32Array.from(transpose(values, picked.shape, order)));
     const moved = order.map((d) => picked.shape[d]);
     b.output('out', gatherRows(x, i), (result) =>
       transpose(
@@ -58,12 +59,8 @@ export const indexCases: Record<string, CaseRecipe> = {
   /** Row i of image b: a row of all images one behind the other. */
   'x[b,i]'(b) {
     const [images, rows, columns] = b.shape('x');
-    const [image, row] = [b.golden('b').values, b.golden('i').values];
-    const flat = b.feed(
-      'i',
-      [1, row.length, 1],
-      Uint32Array.from(row, (r, k) => image[k] * rows + r),
-    );
+    const image = b.golden('b').values;
+    const flat = b.feed('i', [1, image.length, 1], (row) => Uint32Array.from(row, (r, k) => image[k] * rows + r));
     b.output('out', gatherRows(b.input('x', [1, images * rows, columns]), flat));
   },
 

@@ -19,7 +19,7 @@ function overlaps(b: CaseBuilder) {
 
 /** One-hot rows times the class's weight: rows of a diagonal matrix. */
 function oneHot(b: CaseBuilder, name: string, classes: number, weights?: string): Tensor {
-  const table = b.computed('classes', [1, classes, classes], () => {
+  const table = b.computed('classes', [1, classes, classes], [], () => {
     const values = new Float32Array(classes * classes);
     for (let c = 0; c < classes; c++) values[c * classes + c] = weights ? b.golden(weights).values[c] : 1;
     return values;

@@ -3,6 +3,7 @@ import type { Tensor } from '../../graph/graph.ts';
 import { batchNormTrain, groupNorm, layerNorm, logSoftmax, softmax } from '../../ops/norm.ts';
 import { add, mul, mulAdd, scale } from '../../ops/pointwise.ts';
 import { type Reduction, reduceAll, reduceColumns } from '../../ops/reduce.ts';
+import type { Get } from '../adjoint.ts';
 import type { CaseBuilder, CaseRecipe } from '../case.ts';
 import { transpose } from '../layout.ts';
 
@@ -10,12 +11,13 @@ import { transpose } from '../layout.ts';
 const alongLast =
   (f: (x: Tensor) => Tensor): CaseRecipe =>
   (b) => {
-    const { shape, values } = b.golden('x');
+    const shape = b.shape('x');
     const dim = b.attr('dim', -1);
     const at = dim < 0 ? dim + shape.length : dim;
     const order = [...shape.keys()].filter((d) => d !== at).concat(at);
     const moved = order.map((d) => shape[d]);
-    const x = b.feed('x', [values.length / shape[at], shape[at]], transpose(values, shape, order));
+    const rows = shape.reduce((size, n) => size * n, 1) / shape[at];
+    const x = b.feed('x', [rows, shape[at]], (values) => transpose(values, shape, order));
     const back = shape.map((_, d) => order.indexOf(d));
     b.output('out', f(x), (result) => transpose(result, moved, back));
   };
@@ -30,7 +32,7 @@ function reduce(b: CaseBuilder, name: string): void {
   const kind = square ? 'sum' : REDUCTIONS[name];
   if (!kind) b.later(`no reduction ${name}`);
   if (wanted.length === 0) {
-    const x = b.feed(`x of ${name}`, shape, values);
+    const x = b.feed(`x of ${name}`, shape, undefined, 'x');
     b.output(name, reduceAll(square ? mul(x, x) : x, kind));
     return;
   }
@@ -43,7 +45,7 @@ function reduce(b: CaseBuilder, name: string): void {
   }
   const order = [...kept, ...[...shape.keys()].filter((d) => !kept.includes(d))];
   const rows = wanted.reduce((x, y) => x * y, 1);
-  const x = b.feed(`x of ${name}`, [rows, values.length / rows], transpose(values, shape, order));
+  const x = b.feed(`x of ${name}`, [rows, values.length / rows], (all) => transpose(all, shape, order), 'x');
   const result = reduceColumns(square ? mul(x, x) : x, kind);
   // The file's variance is divided by the number of elements, ours as torch.var by one less.
   b.output(name, kind === 'var' ? scale(result, (x.columns - 1) / x.columns) : result);
@@ -58,12 +60,7 @@ export const normaliseCases: Record<string, CaseRecipe> = {
   log_softmax: alongLast(logSoftmax),
 
   softmax_masked(b) {
-    const { shape, values } = b.golden('m');
-    const mask = b.feed(
-      'm',
-      [1, ...shape].slice(-3),
-      values.map((m) => (m ? -1e9 : 0)),
-    );
+    const mask = b.feed('m', [1, ...b.shape('m')].slice(-3), (values) => values.map((m) => (m ? -1e9 : 0)));
     b.output('out', softmax(add(b.input('x'), mask)));
   },
 
@@ -73,11 +70,16 @@ export const normaliseCases: Record<string, CaseRecipe> = {
 
   /** With running statistics a batch norm is one multiplication and one addition, worked out in float64 as models do. */
   batch_norm_eval(b) {
-    const [w, bias, mean, variance] = ['w', 'b', 'rm', 'rv'].map((name) => b.golden(name).values);
     const eps = b.attr('eps', 1e-5);
-    const factor = Float64Array.from(w, (value, i) => value / Math.sqrt(variance[i] + eps));
-    const scale = b.computed('scale', [w.length], () => Float32Array.from(factor));
-    const shift = b.computed('shift', [w.length], () => Float32Array.from(bias, (value, i) => value - mean[i] * factor[i]));
+    const factor = (get: Get) => {
+      const variance = get('rv');
+      return Float64Array.from(get('w'), (value, i) => value / Math.sqrt(variance[i] + eps));
+    };
+    const scale = b.computed('scale', b.shape('w'), ['w', 'rv'], (get) => Float32Array.from(factor(get)));
+    const shift = b.computed('shift', b.shape('w'), ['w', 'b', 'rm', 'rv'], (get) => {
+      const [factors, mean] = [factor(get), get('rm')];
+      return get('b').map((value, i) => value - mean[i] * factors[i]);
+    });
     b.outputImage('out', mulAdd(b.image('x'), scale, shift));
   },
 

@@ -88,23 +88,22 @@ export const pointwiseCases: Record<string, CaseRecipe> = {
  * columns] cannot tell apart are spelled out.
  */
 function broadcast(b: CaseBuilder, name: string, out: readonly number[]): Tensor {
-  const { shape, values } = b.golden(name);
+  const { shape } = b.golden(name);
   const full = [...out.map(() => 1).slice(shape.length), ...shape];
   const middle = full.slice(1, -1);
   const rowsMatch = middle.every((n) => n === 1) || middle.every((n, i) => n === out[i + 1]);
-  if (out.length < 3 || rowsMatch) return b.feed(name, full, values);
+  if (out.length < 3 || rowsMatch) return b.feed(name, full);
   const spelled = [full[0], ...out.slice(1, -1), full[full.length - 1]];
   const strides = full.map((n, i) => (n === 1 ? 0 : full.slice(i + 1).reduce((x, y) => x * y, 1)));
   const size = spelled.reduce((x, y) => x * y, 1);
-  const data = new Float32Array(size);
-  for (let i = 0; i < size; i++) {
+  const from = Array.from({ length: size }, (_, i) => {
     let rest = i;
-    let from = 0;
+    let at = 0;
     for (let d = spelled.length - 1; d >= 0; d--) {
-      from += (rest % spelled[d]) * strides[d];
+      at += (rest % spelled[d]) * strides[d];
       rest = Math.floor(rest / spelled[d]);
     }
-    data[i] = values[from];
-  }
-  return b.feed(name, spelled, data);
+    return at;
+  });
+  return b.feed(name, spelled, (values) => Float32Array.from(from, (at) => values[at]));
 }

@@ -57,9 +57,8 @@ export const poolCases: Record<string, CaseRecipe> = {
   rfa_rearrange(b) {
     const pattern = 'b c (n1 n2) h w -> b c (h n1) (w n2)';
     if (b.attr('pattern', pattern) !== pattern) b.later(`no rearrangement "${b.attr('pattern')}"`);
-    const { shape, values } = b.golden('x');
-    const [n, c, taps, h, w] = shape;
-    const map = b.feed('x', [n, h, w, c * taps], toNhwc(values, [n, c * taps, h, w]));
+    const [n, c, taps, h, w] = b.shape('x');
+    const map = b.feed('x', [n, h, w, c * taps], (values) => toNhwc(values, [n, c * taps, h, w]));
     b.outputImage('out', pixelShuffle(map, b.attr('k')));
   },
 
@@ -80,7 +79,7 @@ export const poolCases: Record<string, CaseRecipe> = {
     const [scale, shift] = ['bn_w', 'bn_b'].map((name) =>
       b.parameter(name, [channels * taps], (values) => transpose(values, [channels, taps], [1, 0])),
     );
-    const none = b.computed('no statistics', [channels * taps], () => new Float32Array(channels * taps));
+    const none = b.computed('no statistics', [channels * taps], [], () => new Float32Array(channels * taps));
     const features = relu(batchNormTrain(maps, scale, shift, none, none, { eps: b.attr('eps', 1e-5) }).y);
     const weighted = mul(tapsLast(features), softmax(tapsLast(weights)));
     const [n, h, w] = maps.shape;

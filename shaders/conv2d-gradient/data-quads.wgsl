@@ -1,0 +1,286 @@
+// Gradient of a dense convolution or linear layer with respect to its input, as an implicit matrix product.
+//
+//   dX[image, iy, ix, c] = epilogue(sum over taps (ky, kx) and output channels k of G[oy, ox, k] * w[ky * kernel_w + kx, c, k])
+//   G[oy, ox, k] = prologue(g[image, oy * out_width + ox, k]), g the gradient of the convolution's output
+//
+// where oy * stride_h + ky * dilation_h - pad_h = iy, and likewise in x: taps for which no such output pixel exists add nothing.
+// With a stride, input pixels of one phase (ry, rx) = (iy mod stride_h, ix mod stride_w) meet the same taps, every stride-th one:
+// each phase is a dense convolution of g with its own few taps, and nothing is multiplied by zero. 3x3 taps of stride 2 make
+// four phases of 1, 2, 2 and 4 taps. Here row numbers the pixels of a phase: iy = ty * stride_h + ry, ix = tx * stride_w + rx.
+// Along each axis stride or dilation must be 1. A 1x1 kernel is the product with the transposed weights.
+//
+// g, dX: NHWC; w: [kernel_h * kernel_w, c, k] as the forward kernels have it, read transposed. K and N are multiples of 4:
+// k4 = output channels / 4, n4 = input channels / 4. Offsets, pitches and counts are in vec4f, so tensors may be slices
+// of wider ones; nothing outside them is written.
+//
+// This variant: the one for software adapters with subgroups, as shaders/gemm/subgroup.wgsl. The four lanes of a quad share their
+// 16 rows: each loads g of only 4 of them and gets the other 12 by quad swaps. Each thread holds 16 rows x 4 channels of dX: 8 vec4f
+// loads for 256 multiply-adds. Lane q loads rows q, q + 4, q + 8, q + 12; its accumulator 4 i + j belongs to row
+// 4 i + (q ^ j). A partial sum covers at most 512 products and is then added to the total.
+//
+// Grid: x = ceil(pixels of phase 0 / (1024 / COLUMN_LANES)), y = ceil(n4 / COLUMN_LANES), z = images * stride_h * stride_w.
+// COLUMN_LANES: 4, 8, 16, 32 or 64; the least that is no less than n4, at most 16, wastes least.
+//
+// Hooks: prologue sees each value of g that is loaded (pixel: in the output image, k: the channel vec4), before the zeros
+// outside the image are put in; epilogue sees each value of dX (row: the pixel in the image, column: the channel vec4).
+
+enable subgroups;
+
+alias Value = vec4f;
+
+override COLUMN_LANES: u32 = 16u;
+override PHASES: bool = true; // false: no stride, a row is a pixel
+
+const K_BLOCK = 128u; // vec4f of channels, over the taps of one kernel row, in a partial sum
+
+struct Params {
+  images: u32,
+  in_height: u32, // of dX
+  in_width: u32,
+  out_height: u32, // of g
+  out_width: u32,
+  kernel_h: u32,
+  kernel_w: u32,
+  stride_h: u32,
+  stride_w: u32,
+  pad_h: u32,
+  pad_w: u32,
+  dilation_h: u32,
+  dilation_w: u32,
+  k4: u32, // output channels / 4
+  n4: u32, // input channels / 4
+  g_offset: u32, // offsets and steps in vec4f
+  g_pitch: u32, // from one pixel to the next
+  g_batch: u32, // from one image to the next
+  w_offset: u32,
+  w_pitch: u32, // from one input channel to the next
+  w_batch: u32, // from one tap to the next
+  y_offset: u32, // y is dX
+  y_pitch: u32,
+  y_batch: u32,
+  extra0_offset: u32,
+  extra0_pitch: u32,
+  extra0_batch: u32,
+  extra0_column: u32, // 1: one value a column, 0: one value a row
+  extra1_offset: u32,
+  extra1_pitch: u32,
+  extra1_batch: u32,
+  extra1_column: u32,
+  extra2_offset: u32,
+  extra2_pitch: u32,
+  extra2_batch: u32,
+  extra2_column: u32,
+  extra3_offset: u32,
+  extra3_pitch: u32,
+  extra3_batch: u32,
+  extra3_column: u32,
+}
+
+@group(0) @binding(0) var<storage, read> g: array<vec4f>;
+@group(0) @binding(1) var<storage, read> w: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read> extra0: array<vec4f>;
+@group(0) @binding(4) var<storage, read> extra1: array<vec4f>;
+@group(0) @binding(5) var<storage, read> extra2: array<vec4f>;
+@group(0) @binding(6) var<storage, read> extra3: array<vec4f>;
+@group(0) @binding(7) var<uniform> params: Params;
+
+fn extra0_at(image: u32, row: u32, column: u32) -> Value {
+  return extra0[params.extra0_offset + image * params.extra0_batch + row * params.extra0_pitch + column * params.extra0_column];
+}
+
+fn extra1_at(image: u32, row: u32, column: u32) -> Value {
+  return extra1[params.extra1_offset + image * params.extra1_batch + row * params.extra1_pitch + column * params.extra1_column];
+}
+
+fn extra2_at(image: u32, row: u32, column: u32) -> Value {
+  return extra2[params.extra2_offset + image * params.extra2_batch + row * params.extra2_pitch + column * params.extra2_column];
+}
+
+fn extra3_at(image: u32, row: u32, column: u32) -> Value {
+  return extra3[params.extra3_offset + image * params.extra3_batch + row * params.extra3_pitch + column * params.extra3_column];
+}
+
+// hook
+fn prologue(v: Value, image: u32, pixel: u32, k: u32) -> Value { return v; }
+
+// hook
+fn epilogue(v: Value, image: u32, row: u32, column: u32) -> Value { return v; }
+
+// A phase: its offset in the image, the pixels it has, its first tap, how many taps, and what the first tap adds to ty and tx.
+struct Phase {
+  offset: vec2u,
+  size: vec2u,
+  tap: vec2u,
+  taps: vec2u,
+  lead: vec2i,
+}
+
+fn phase_of(index: u32) -> Phase {
+  let stride = vec2u(params.stride_h, params.stride_w);
+  let pad = vec2u(params.pad_h, params.pad_w);
+  let kernel = vec2u(params.kernel_h, params.kernel_w);
+  let offset = vec2u(index / stride.y, index % stride.y);
+  let size = (vec2u(params.in_height, params.in_width) + stride - 1u - offset) / stride;
+  let tap = (offset + pad) % stride;
+  let taps = (max(kernel, tap) - tap + stride - 1u) / stride;
+  return Phase(offset, size, tap, taps, vec2i((offset + pad - tap) / stride));
+}
+
+// The position in g that tap 0 gives a row of the phase; a row past the end takes the last one, so that it reads inside.
+fn origin(row: u32, phase: Phase) -> vec2i {
+  let safe = min(row, max(phase.size.x * phase.size.y, 1u) - 1u);
+  let ty = safe / max(phase.size.y, 1u);
+  let tx = safe - ty * phase.size.y;
+  return vec2i(vec2u(ty, tx)) + phase.lead;
+}
+
+// One tap of one row: where the pixel's channels begin in g, and whether it lies inside the image.
+// Outside, the first pixel is read and load_g puts zero in its place.
+struct Source {
+  offset: u32,
+  pixel: u32,
+  inside: bool,
+}
+
+fn locate(origin: vec2i, tap: vec2u, base: u32) -> Source {
+  let at = vec2u(origin - vec2i(tap)); // a negative position wraps to a huge one
+  let inside = (at.x < params.out_height) & (at.y < params.out_width);
+  let pixel = select(0u, at.x * params.out_width + at.y, inside);
+  return Source(base + pixel * params.g_pitch, pixel, inside);
+}
+
+fn load_g(at: Source, image: u32, k: u32) -> Value {
+  return select(Value(0.0), prologue(g[at.offset + k], image, at.pixel, k), at.inside);
+}
+
+// The weights of four output channels for four input channels: times g's vec4f, their share of dX's.
+fn weights(at: u32) -> mat4x4f {
+  return transpose(mat4x4f(w[at], w[at + params.w_pitch], w[at + 2u * params.w_pitch], w[at + 3u * params.w_pitch]));
+}
+
+fn store(v: Value, image: u32, row: u32, column: u32, phase: Phase) {
+  if (row < phase.size.x * phase.size.y) {
+    var pixel = row;
+    if (PHASES) {
+      let ty = row / phase.size.y;
+      let tx = row - ty * phase.size.y;
+      pixel = (ty * params.stride_h + phase.offset.x) * params.in_width + tx * params.stride_w + phase.offset.y;
+    }
+    y[params.y_offset + image * params.y_batch + pixel * params.y_pitch + column] = epilogue(v, image, pixel, column);
+  }
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
+  let phases = params.stride_h * params.stride_w;
+  let image = group.z / phases;
+  let phase = phase_of(group.z % phases);
+  let row = (group.x * (64u / COLUMN_LANES) + local / COLUMN_LANES) * 16u;
+  let column = group.y * COLUMN_LANES + local % COLUMN_LANES;
+  let lane = local % 4u; // in the quad
+  let mine = row + lane;
+  let n0 = min(column, params.n4 - 1u); // reads stay inside w; only real columns are stored
+  let first = params.w_offset + 4u * n0 * params.w_pitch;
+  let base = params.g_offset + image * params.g_batch;
+  let origin0 = origin(mine + 0u, phase);
+  let origin1 = origin(mine + 4u, phase);
+  let origin2 = origin(mine + 8u, phase);
+  let origin3 = origin(mine + 12u, phase);
+  var t0 = Value();
+  var t1 = Value();
+  var t2 = Value();
+  var t3 = Value();
+  var t4 = Value();
+  var t5 = Value();
+  var t6 = Value();
+  var t7 = Value();
+  var t8 = Value();
+  var t9 = Value();
+  var t10 = Value();
+  var t11 = Value();
+  var t12 = Value();
+  var t13 = Value();
+  var t14 = Value();
+  var t15 = Value();
+  let span = max(K_BLOCK / max(phase.taps.y, 1u), 1u);
+  for (var jy = 0u; jy < phase.taps.x; jy++) {
+    for (var k_begin = 0u; k_begin < params.k4; k_begin += span) {
+      let k_end = min(k_begin + span, params.k4);
+      var s0 = Value();
+      var s1 = Value();
+      var s2 = Value();
+      var s3 = Value();
+      var s4 = Value();
+      var s5 = Value();
+      var s6 = Value();
+      var s7 = Value();
+      var s8 = Value();
+      var s9 = Value();
+      var s10 = Value();
+      var s11 = Value();
+      var s12 = Value();
+      var s13 = Value();
+      var s14 = Value();
+      var s15 = Value();
+      for (var jx = 0u; jx < phase.taps.y; jx++) {
+        let tap = vec2u(jy * params.dilation_h, jx * params.dilation_w);
+        let source0 = locate(origin0, tap, base);
+        let source1 = locate(origin1, tap, base);
+        let source2 = locate(origin2, tap, base);
+        let source3 = locate(origin3, tap, base);
+        let ky = phase.tap.x + jy * params.stride_h;
+        let kx = phase.tap.y + jx * params.stride_w;
+        let at = first + (ky * params.kernel_w + kx) * params.w_batch;
+        for (var k = k_begin; k < k_end; k += 1u) {
+          let w0 = weights(at + k);
+          let g0 = load_g(source0, image, k);
+          let g1 = load_g(source1, image, k);
+          let g2 = load_g(source2, image, k);
+          let g3 = load_g(source3, image, k);
+          s0 += w0 * g0;
+          s1 += w0 * quadSwapX(g0);
+          s2 += w0 * quadSwapY(g0);
+          s3 += w0 * quadSwapDiagonal(g0);
+          s4 += w0 * g1;
+          s5 += w0 * quadSwapX(g1);
+          s6 += w0 * quadSwapY(g1);
+          s7 += w0 * quadSwapDiagonal(g1);
+          s8 += w0 * g2;
+          s9 += w0 * quadSwapX(g2);
+          s10 += w0 * quadSwapY(g2);
+          s11 += w0 * quadSwapDiagonal(g2);
+          s12 += w0 * g3;
+          s13 += w0 * quadSwapX(g3);
+          s14 += w0 * quadSwapY(g3);
+          s15 += w0 * quadSwapDiagonal(g3);
+        }
+      }
+      t0 += s0;
+      t1 += s1;
+      t2 += s2;
+      t3 += s3;
+      t4 += s4;
+      t5 += s5;
+      t6 += s6;
+      t7 += s7;
+      t8 += s8;
+      t9 += s9;
+      t10 += s10;
+      t11 += s11;
+      t12 += s12;
+      t13 += s13;
+      t14 += s14;
+      t15 += s15;
+    }
+  }
+
+  // A loop, and one of unknown length, so that a long epilogue is compiled once and not 16 times.
+  let count = min(16u, (phase.size.x * phase.size.y + 3u) & ~3u);
+  if (column < params.n4) {
+    var tile = array<Value, 16>(t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t12, t13, t14, t15);
+    for (var i = 0u; i < count; i++) {
+      store(tile[i], image, row + (i ^ lane), n0, phase);
+    }
+  }
+}

@@ -1,0 +1,42 @@
+// Gradient accumulation over the parts of a step, over a segment of the arenas.
+//
+//   trained:    total = g of the first part, total + g of the others
+//   statistics: every part gives g = keep p + (1 - keep) b from the statistics p before the step and its own batch's b;
+//               one part after the other would give keep total + (1 - keep) b = g + keep (total - p)
+//   watched:    total = total + g, as trained
+//
+// One vec4f a thread; groups as in optimizer/norm.wgsl. Grid: x = ceil(length / 256) folded into x and y.
+
+struct Group {
+  end: u32,
+  shrink: f32,
+  step_size: f32,
+  kind: u32,
+}
+
+struct Params {
+  base: u32,
+  length: u32,
+  keep: f32, // 1 - momentum of the batch norms
+}
+
+const FIRST: u32 = 0u; // specialise
+
+@group(0) @binding(0) var<storage, read> g: array<vec4f>;
+@group(0) @binding(1) var<storage, read> p: array<vec4f>;
+@group(0) @binding(2) var<storage, read> groups: array<Group>;
+@group(0) @binding(3) var<storage, read_write> total: array<vec4f>;
+@group(0) @binding(4) var<uniform> params: Params;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups_in: vec3u, @builtin(local_invocation_index) local: u32) {
+  let i = (group.y * groups_in.x + group.x) * 64u + local;
+  if (i * 4u >= params.length) { return; }
+  if (FIRST == 1u) {
+    total[i] = g[i];
+    return;
+  }
+  var at = 0u;
+  while (params.base + i * 4u >= groups[at].end) { at += 1u; }
+  total[i] = select(total[i] + g[i], g[i] + params.keep * (total[i] - p[i]), groups[at].kind == 1u);
+}

@@ -1,0 +1,220 @@
+/**
+ * Gradients of convolutions and linear layers. With respect to the input: again an implicit matrix product, one per phase of the
+ * stride. With respect to the weights: a matrix product over pixels in two stages of fixed order.
+ */
+
+import dataDepthwise from '../../shaders/conv2d-gradient/data-depthwise.wgsl';
+import dataDirect from '../../shaders/conv2d-gradient/data-direct.wgsl';
+import dataQuads from '../../shaders/conv2d-gradient/data-quads.wgsl';
+import dataRegisters from '../../shaders/conv2d-gradient/data-registers.wgsl';
+import weightDepthwise from '../../shaders/conv2d-gradient/weight-depthwise.wgsl';
+import weightDirect from '../../shaders/conv2d-gradient/weight-direct.wgsl';
+import weightQuads from '../../shaders/conv2d-gradient/weight-quads.wgsl';
+import weightRegisters from '../../shaders/conv2d-gradient/weight-registers.wgsl';
+import weightSum from '../../shaders/conv2d-gradient/weight-sum.wgsl';
+import type { GradientRule } from '../graph/autodiff.ts';
+import type { Dispatch, Node, Operation, Target, Tensor } from '../graph/graph.ts';
+import { launch } from '../graph/launch.ts';
+import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
+import { type Conv2dAttributes, isDepthwise, mapSize, QUADS, REGISTERS, tiles, windowParams } from './convolution.ts';
+import { sumToShape } from './pointwise.ts';
+
+interface GradientAttributes extends Conv2dAttributes {
+  /** Of the result: the convolution's input, or its weights. */
+  shape: readonly number[];
+}
+
+const shapeOf = (_: readonly Tensor[], { shape }: GradientAttributes) => [{ shape }];
+
+/** The variant that a target has for dense convolutions in vectors. */
+function denseVariant(target: Target): 'quads' | 'registers' {
+  if (target.variants.gemm) return target.variants.gemm === 'subgroup' ? 'quads' : 'registers';
+  return target.software && target.subgroups ? 'quads' : 'registers';
+}
+
+/** Inputs: gradient of the output, weights. */
+export const conv2dDataGradientOperation: Operation<GradientAttributes> = {
+  name: 'conv2dDataGradient',
+  maxExtras: 4,
+  fusesEpilogue: () => true,
+  fusesPrologue: () => true,
+  infer: shapeOf,
+  lower: (node, { target }) => [dataGradient(node, target)],
+};
+
+function dataGradient(node: Node<GradientAttributes>, target: Target): Dispatch {
+  const { attributes: a } = node;
+  const [g, w] = node.inputs;
+  const [dx] = node.outputs;
+  const depthwise = isDepthwise(a, dx.columns);
+  const vectors = nodeTensors(node as Node).every(inVectors) && target.variants.gemm !== 'direct';
+  // With a stride of its own, every phase of the input must meet every stride-th tap.
+  const phased = a.stride.every((stride, i) => stride === 1 || a.dilation[i] === 1);
+  const dense = vectors && a.groups === 1 && phased;
+  const unit: Unit = vectors && (dense || depthwise) ? 4 : 1;
+  const { bind, params, hooks, library } = fusion(node as Node, unit);
+  const [inHeight, inWidth] = mapSize(dx, a);
+  const [outHeight, outWidth] = mapSize(g, a);
+  const common = {
+    bind: { ...bind, g, w, y: dx },
+    hooks,
+    library,
+    flops: (2 * g.size * a.kernel[0] * a.kernel[1] * dx.columns) / a.groups,
+  };
+  const uniforms = {
+    ...params,
+    ...layoutParams('g', g, unit),
+    ...layoutParams('w', w, unit),
+    ...layoutParams('y', dx, unit),
+    images: dx.images,
+    in_height: inHeight,
+    in_width: inWidth,
+    out_height: outHeight,
+    out_width: outWidth,
+    ...windowParams(a),
+  };
+  const n = dx.columns / unit;
+  if (dense) {
+    const [high, wide] = a.stride;
+    const pixels = Math.ceil(inHeight / high) * Math.ceil(inWidth / wide);
+    const vector = { ...common, params: { ...uniforms, k4: g.columns / 4, n4: n } };
+    const phases = high * wide;
+    const quads = denseVariant(target) === 'quads';
+    const { grid, constants } = tiles(pixels, n, dx.images * phases, quads ? QUADS : REGISTERS);
+    return launch(quads ? dataQuads : dataRegisters, { ...vector, grid, constants: { ...constants, PHASES: phases > 1 ? 1 : 0 } });
+  }
+  const [gx, gy] = fold(Math.ceil((dx.rows * n) / 64));
+  const grid = [gx, gy, dx.images] as const;
+  if (depthwise) return launch(dataDepthwise, { ...common, ...elements(unit), hooks, params: { ...uniforms, m: w.rows, n }, grid });
+  return launch(dataDirect, { ...common, params: { ...uniforms, k: g.columns, n, groups: a.groups }, grid });
+}
+
+/** Scratch that the parts of a weight gradient may take. */
+const MOST_SCRATCH = 16 * 2 ** 20;
+/** Pixels that are worth a part of their own. */
+const LEAST_PIXELS = 64;
+/** Pixels whose rows stay in a processor's cache while a part's threads walk them. */
+const MOST_PIXELS = 2048;
+
+/**
+ * Parts of the sum over pixels: enough for `wanted` workgroups in all, when a part has `workgroups`, and none too long; no
+ * more than that, since each costs a copy of the weights, written and read.
+ */
+function partsFor(pixels: number, weights: number, taps: number, workgroups: number, target: Target): number {
+  const wanted = target.software ? 32 : 2048;
+  const most = Math.min(Math.floor(MOST_SCRATCH / (4 * weights)), Math.floor(65535 / taps), Math.ceil(pixels / LEAST_PIXELS));
+  return Math.max(1, Math.min(Math.max(Math.ceil(wanted / workgroups), Math.ceil(pixels / MOST_PIXELS)), most));
+}
+
+/** Inputs: the convolution's input, gradient of its output. */
+export const conv2dWeightGradientOperation: Operation<GradientAttributes> = {
+  name: 'conv2dWeightGradient',
+  maxExtras: 4,
+  fusesEpilogue: () => true,
+  infer: shapeOf,
+
+  lower(node, context) {
+    const { attributes: a } = node;
+    const [x, g] = node.inputs;
+    const [dw] = node.outputs;
+    const taps = a.kernel[0] * a.kernel[1];
+    const [inHeight, inWidth] = mapSize(x, a);
+    const [outHeight, outWidth] = mapSize(g, a);
+    const pixels = g.images * g.rows;
+    const { variant, unit } = weightVariant(node, context.target);
+    const n = dw.rows; // input channels, or a depthwise convolution's multiplier
+    const k = dw.columns / unit;
+    const tile = weightTile(variant, n, k, taps);
+    const parts = partsFor(pixels, dw.size, taps, tile.workgroups, context.target);
+    const chunk = Math.ceil(pixels / parts);
+    const used = Math.ceil(pixels / chunk);
+    const whole = used === 1 && !node.epilogue && (unit === 1 || inVectors(dw));
+    const copies = whole ? dw : context.temporary([used, taps * n, dw.columns]);
+    const place = whole ? { ...layoutParams('y', dw, unit), y_part: 0 } : { y_offset: 0, y_pitch: k, y_batch: n * k, y_part: taps * n * k };
+    const common = { label: 'parts', bind: { x, g, y: copies }, flops: 2 * pixels * dw.size };
+    const uniforms = {
+      ...place,
+      ...layoutParams('x', x, variant === 'direct' ? 1 : unit),
+      ...layoutParams('g', g, unit),
+      pixels,
+      chunk,
+      parts: used,
+      in_height: inHeight,
+      in_width: inWidth,
+      out_height: outHeight,
+      out_width: outWidth,
+      ...windowParams(a),
+    };
+    const [gx, gy] = [tile.grid[0], tile.grid[1]];
+    const first = (): Dispatch => {
+      if (variant === 'direct') {
+        const params = { ...uniforms, k, n, groups: a.groups };
+        return launch(weightDirect, { ...common, ...elements(unit), hooks: {}, params, grid: [gx, gy, used] });
+      }
+      if (variant === 'depthwise') {
+        const params = { ...uniforms, m: n, n: k };
+        return launch(weightDepthwise, { ...common, ...elements(unit), hooks: {}, params, grid: [gx, gy, used] });
+      }
+      const { constants } = tile;
+      const dense = { ...common, params: { ...uniforms, k4: k, n4: n / 4 }, constants, grid: [gx, gy, taps * used] as const };
+      return launch(variant === 'quads' ? weightQuads : weightRegisters, dense);
+    };
+    return whole ? [first()] : [first(), sumOfParts(node, copies, used)];
+  },
+};
+
+type WeightVariant = 'direct' | 'depthwise' | 'quads' | 'registers';
+
+function weightVariant(node: Node<GradientAttributes>, target: Target): { variant: WeightVariant; unit: Unit } {
+  const { attributes: a, inputs } = node;
+  const [x, g] = inputs;
+  const [dw] = node.outputs;
+  if (isDepthwise(a, x.columns)) return { variant: 'depthwise', unit: dw.columns % 4 === 0 && inputs.every(inVectors) ? 4 : 1 };
+  if (target.variants.gemm === 'direct' || a.groups > 1 || !inVectors(x) || !inVectors(g)) {
+    return { variant: 'direct', unit: inVectors(g) && (g.columns / a.groups) % 4 === 0 ? 4 : 1 };
+  }
+  return { variant: denseVariant(target), unit: 4 };
+}
+
+/** Workgroups of a part. */
+function weightTile(variant: WeightVariant, n: number, k: number, taps: number) {
+  if (variant === 'direct' || variant === 'depthwise') {
+    const [gx, gy] = fold(Math.ceil((taps * (variant === 'direct' ? Math.ceil(n / 4) : n) * k) / 64));
+    return { grid: [gx, gy], constants: { COLUMN_LANES: 0 }, workgroups: gx * gy };
+  }
+  const { grid, constants } = tiles(n, k, taps, variant === 'quads' ? QUADS : REGISTERS);
+  return { grid, constants, workgroups: grid[0] * grid[1] * grid[2] };
+}
+
+function sumOfParts(node: Node<GradientAttributes>, copies: Tensor, parts: number): Dispatch {
+  const [dw] = node.outputs;
+  const unit: Unit = [dw, copies, ...(node.epilogue?.extras ?? [])].every(inVectors) ? 4 : 1;
+  const { bind, params, hooks, library } = fusion(node as Node, unit);
+  const [gx, gy] = fold(Math.ceil(dw.size / unit / 64));
+  return launch(weightSum, {
+    label: 'sum',
+    ...elements(unit),
+    hooks: hooks.epilogue ? { epilogue: hooks.epilogue } : {},
+    library,
+    bind: { ...bind, x: copies, y: dw },
+    params: { ...params, ...layoutParams('y', dw, unit), parts, taps: dw.images, rows: dw.rows, columns: dw.columns / unit },
+    grid: [gx, gy, 1],
+    flops: copies.size,
+  });
+}
+
+/** Gradient of conv2d or linear with respect to its input of `shape`, from that of its output, `g`. */
+export function conv2dDataGradient(g: Tensor, w: Tensor, shape: readonly number[], attributes: Conv2dAttributes): Tensor {
+  return g.graph.add(conv2dDataGradientOperation, [g, w], { ...attributes, shape })[0];
+}
+
+/** Gradient of conv2d or linear with respect to its weights of `shape`, from its input and the gradient of its output, `g`. */
+export function conv2dWeightGradient(x: Tensor, g: Tensor, shape: readonly number[], attributes: Conv2dAttributes): Tensor {
+  return x.graph.add(conv2dWeightGradientOperation, [x, g], { ...attributes, shape })[0];
+}
+
+export const conv2dGradient: GradientRule<Conv2dAttributes> = ({ inputs: [x, w, bias], attributes }, [g], wanted) => [
+  wanted[0] ? conv2dDataGradient(g!, w, x.shape, attributes) : null,
+  wanted[1] ? conv2dWeightGradient(x, g!, w.shape, attributes) : null,
+  wanted[2] ? sumToShape(g!, bias.shape) : null,
+];

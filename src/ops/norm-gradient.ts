@@ -1,0 +1,181 @@
+/** Gradients of the normalisations. */
+
+import layerNormShader from '../../shaders/norm/layer-norm-gradient.wgsl';
+import layerNormWeights from '../../shaders/norm/layer-norm-weights.wgsl';
+import softmaxShader from '../../shaders/norm/softmax-gradient.wgsl';
+import standardiseShader from '../../shaders/norm/standardise-gradient.wgsl';
+import standardiseJoin from '../../shaders/norm/standardise-join.wgsl';
+import standardiseSums from '../../shaders/norm/standardise-sums.wgsl';
+import type { GradientRule } from '../graph/autodiff.ts';
+import type { Operation } from '../graph/graph.ts';
+import { launch } from '../graph/launch.ts';
+import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
+import { rowGrid, type StandardiseAttributes, statisticsParams } from './norm.ts';
+import { chunkOf, rowsDispatch } from './reduce.ts';
+
+/** The gradient of x, and (mean, rest, scale, 0) of every row. */
+const layerNormGradientOperation: Operation<{ eps: number }> = {
+  name: 'layerNormGradient',
+  infer: ([x]) => [{ shape: x.shape }, { shape: [x.images * x.rows, 4] }],
+
+  lower({ inputs: [x, weight, g], outputs: [dx, statistics], attributes: { eps } }) {
+    const unit: Unit = [x, weight, g, dx].every(inVectors) ? 4 : 1;
+    return [
+      launch(layerNormShader, {
+        ...elements(unit, ['total']),
+        bind: { x, weight, g, dx, statistics },
+        params: {
+          ...layoutParams('x', x, unit),
+          ...layoutParams('weight', weight, unit),
+          ...layoutParams('g', g, unit),
+          ...layoutParams('dx', dx, unit),
+          images: x.images,
+          rows: x.rows,
+          columns: x.columns / unit,
+          count: x.columns,
+          eps,
+        },
+        grid: rowGrid('rows', x),
+        flops: 16 * x.size,
+      }),
+    ];
+  },
+};
+
+/** Gradients of weight and bias, side by side. */
+const layerNormWeightsOperation: Operation<null> = {
+  name: 'layerNormWeights',
+  infer: ([x]) => [{ shape: [1, 1, 2 * x.columns] }],
+
+  lower({ inputs: [x, g, statistics], outputs: [sums] }, context) {
+    const unit: Unit = [x, g].every(inVectors) ? 4 : 1;
+    const lines = x.images * x.rows;
+    const chunk = chunkOf(lines);
+    const chunks = Math.ceil(lines / chunk);
+    const partial = chunks === 1 ? sums : context.temporary([1, chunks, 2 * x.columns]);
+    const [gx, gy] = fold(Math.ceil(((x.columns / unit) * chunks) / 64));
+    const first = launch(layerNormWeights, {
+      label: 'chunks',
+      ...elements(unit),
+      bind: { x, g, statistics, sums: partial },
+      params: {
+        ...layoutParams('x', x, unit),
+        ...layoutParams('g', g, unit),
+        images: x.images,
+        rows: x.rows,
+        columns: x.columns / unit,
+        chunk,
+        chunks,
+      },
+      grid: [gx, gy, 1],
+      flops: 5 * x.size,
+    });
+    return chunks === 1 ? [first] : [first, rowsDispatch(partial, sums)];
+  },
+};
+
+export const layerNormGradient: GradientRule<{ eps: number }> = ({ inputs: [x, weight, bias], attributes }, [gradient], wanted) => {
+  const [dx, statistics] = x.graph.add(layerNormGradientOperation, [x, weight, gradient!], attributes);
+  if (!wanted[1] && !wanted[2]) return [dx, null, null];
+  const [sums] = x.graph.add(layerNormWeightsOperation, [x, gradient!, statistics], null);
+  return [dx, sums.window(weight.shape, 0, 0), sums.window(bias.shape, 0, x.columns)];
+};
+
+const softmaxGradientOperation: Operation<{ log: boolean }> = {
+  name: 'softmaxGradient',
+  infer: ([y]) => [{ shape: y.shape }],
+
+  lower({ inputs: [y, g], outputs: [dx], attributes: { log } }) {
+    const unit: Unit = [y, g, dx].every(inVectors) ? 4 : 1;
+    return [
+      launch(softmaxShader, {
+        ...elements(unit, ['total']),
+        consts: { LOG: log ? 1 : 0 },
+        bind: { y, g, dx },
+        params: {
+          ...layoutParams('y', y, unit),
+          ...layoutParams('g', g, unit),
+          ...layoutParams('dx', dx, unit),
+          images: y.images,
+          rows: y.rows,
+          columns: y.columns / unit,
+        },
+        grid: rowGrid('rows', y),
+        flops: 4 * y.size,
+      }),
+    ];
+  },
+};
+
+export const softmaxGradient: GradientRule<{ log: boolean }> = ({ outputs: [y], attributes }, [gradient]) =>
+  y.graph.add(softmaxGradientOperation, [y, gradient!], attributes);
+
+/** The gradient of x, and those of weight and bias side by side. */
+const standardiseGradientOperation: Operation<StandardiseAttributes> = {
+  name: 'standardiseGradient',
+  infer: ([x]) => [{ shape: x.shape }, { shape: [1, 1, 2 * x.columns] }],
+
+  lower({ inputs: [x, mean, variance, weight, g], outputs: [dx, weights], attributes: { eps, width } }, context) {
+    const unit: Unit = [x, mean, variance, weight, g, dx].every(inVectors) ? 4 : 1;
+    const columns = x.columns / unit;
+    const common = mean.images < x.images || x.images === 1;
+    const chunk = chunkOf(x.rows);
+    const chunks = Math.ceil(x.rows / chunk);
+    const sums = context.temporary([x.images, chunks, 2 * x.columns]);
+    const shares = context.temporary([common ? 1 : x.images, 1, 2 * x.columns]);
+    const [cx, cy] = fold(Math.ceil((columns * chunks) / 64));
+    const [gx, gy] = fold(Math.ceil((x.rows * columns) / 64));
+    const shared = {
+      ...layoutParams('x', x, unit),
+      ...statisticsParams(mean, variance, unit),
+      ...layoutParams('g', g, unit),
+      rows: x.rows,
+      columns,
+      eps,
+    };
+    return [
+      launch(standardiseSums, {
+        label: 'chunks',
+        ...elements(unit),
+        bind: { x, mean, variance, g, sums },
+        params: { ...shared, chunk, chunks },
+        grid: [cx, cy, x.images],
+        flops: 4 * x.size,
+      }),
+      launch(standardiseJoin, {
+        label: 'join',
+        consts: { IMAGES: common ? 1 : 0 },
+        bind: { sums, weight, weights, shares },
+        params: {
+          ...layoutParams('weight', weight, 1),
+          images: x.images,
+          columns: x.columns,
+          chunks,
+          width,
+          count: x.rows * width * (common ? x.images : 1),
+        },
+        grid: [Math.ceil(x.columns / 64), 1, 1],
+      }),
+      launch(standardiseShader, {
+        label: 'input',
+        ...elements(unit),
+        bind: { x, mean, variance, weight, shares, g, dx },
+        params: {
+          ...shared,
+          ...layoutParams('weight', weight, unit),
+          ...layoutParams('dx', dx, unit),
+          shares_batch: common ? 0 : 2 * columns,
+        },
+        grid: [gx, gy, x.images],
+        flops: 6 * x.size,
+      }),
+    ];
+  },
+};
+
+/** The whole gradient, so that mean and variance get none. */
+export const standardiseGradient: GradientRule<StandardiseAttributes> = (node, [gradient]) => {
+  const [x, mean, variance, weight, bias] = node.inputs;
+  const [dx, weights] = x.graph.add(standardiseGradientOperation, [x, mean, variance, weight, gradient!], node.attributes);
+  return [dx, null, null, weights.window(weight.shape, 0, 0), weights.window(bias.shape, 0, x.columns)];
+};

@@ -1,0 +1,25 @@
+/** Learning rates and moving-average decays as functions of the step: nothing to store, nothing to resume. */
+
+export interface ScheduleOptions {
+  /** Steps over which the rate rises linearly; 0 or left out: none (RT-DETRv2: 2000). */
+  warmupSteps?: number;
+  /** Epochs at whose beginning the rate is multiplied with gamma (official configurations: 1000, so never). */
+  milestones?: readonly number[];
+  /** 0.1 when left out. */
+  gamma?: number;
+}
+
+/**
+ * What the base rate is multiplied with at a step (from 0) of an epoch (from 0): min(1, (step + 1) / warmupSteps) times gamma for
+ * every milestone reached, as torch's MultiStepLR behind RT-DETRv2's LinearWarmup.
+ */
+export function rateFactor(step: number, epoch: number, options: ScheduleOptions = {}): number {
+  const { warmupSteps = 0, milestones = [], gamma = 0.1 } = options;
+  const warm = warmupSteps > 0 ? Math.min(1, (step + 1) / warmupSteps) : 1;
+  return warm * gamma ** milestones.filter((milestone) => epoch >= milestone).length;
+}
+
+/** Decay of the parameters' moving average at its update `updates` (from 1): decay (1 - exp(-updates / warmups)). */
+export function averageDecay(updates: number, { decay = 0.9999, warmups = 2000 }: { decay?: number; warmups?: number } = {}): number {
+  return decay * (1 - Math.exp(-updates / warmups));
+}
