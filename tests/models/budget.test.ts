@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { KernelCache } from '../../src/gpu/kernels.ts';
 import { type Dispatch, Graph, type Target, type Value } from '../../src/graph/graph.ts';
-import { planMemory } from '../../src/graph/plan.ts';
 import { lower } from '../../src/graph/lower.ts';
+import { planMemory } from '../../src/graph/plan.ts';
 import { modelConfig } from '../../src/models/resolve.ts';
 import { buildModel } from '../../src/models/rt-detr.ts';
 
