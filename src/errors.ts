@@ -41,7 +41,8 @@ export type ErrorCode =
   | 'E_CLI_USAGE'
   | 'E_CHROME_MISSING'
   | 'E_CHROME_CRASHED'
-  | 'E_VERIFY';
+  | 'E_VERIFY'
+  | 'E_TRAIN_NAN';
 
 export interface ErrorOptionsExtra {
   /** What the reader can do next. */

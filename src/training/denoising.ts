@@ -85,6 +85,16 @@ export function seededDraws(seed: number, step: number, firstImage = 0): Denoisi
   };
 }
 
+/** The draws of a part of a step, whose images begin at `first`. */
+export function drawsFrom(draws: DenoisingDraws, first: number): DenoisingDraws {
+  return {
+    labelUniform: (image, query) => draws.labelUniform(first + image, query),
+    newLabel: (image, query, classes) => draws.newLabel(first + image, query, classes),
+    boxSign: (image, query, side) => draws.boxSign(first + image, query, side),
+    boxUniform: (image, query, side) => draws.boxUniform(first + image, query, side),
+  };
+}
+
 const f = Math.fround;
 
 /** What version 2 puts noise on where there is no target: its class is the padding. */

@@ -1,0 +1,203 @@
+/** Whole training steps of small models: PyTorch's losses and movement, the same bits again, resuming, accumulation, safety. */
+import { describe, expect, it } from 'vitest';
+import type { ModelConfig } from '../../src/models/configs.ts';
+import { modelParameters } from '../../src/models/rt-detr.ts';
+import type { NamedArrays, TrainingState } from '../../src/training/state.ts';
+import { formulaTensor, samplePositions } from '../../src/verification/formula.ts';
+import { smallModels } from '../models/small-models.ts';
+import { page } from '../setup/gpu.ts';
+import { type Fixture, fixture, targetsOf } from './fixtures.ts';
+import type { StepAnswer, StepCase } from './step.page.ts';
+
+const run = (given: StepCase) => page.call<StepAnswer>('training step', given);
+const tiny = smallModels['tiny-v1'];
+const frozen: ModelConfig = { ...tiny, freezeNorm: 'all' };
+const shapes = modelParameters(tiny);
+const batchA = await fixture('train-tiny-v1-frozen-A');
+
+/** Batch A of the golden files with its recorded noise. */
+async function golden(name: string, model: ModelConfig): Promise<{ given: StepCase; file: Fixture }> {
+  const file = await fixture(name);
+  const { seed, overrides, batch, warmup_duration, rules, history } = file.info;
+  const given: StepCase = {
+    model,
+    training: {
+      rules: rules.map((rule: { regex: string; lr?: number; weight_decay?: number }) => ({
+        pattern: rule.regex,
+        ...(rule.lr === undefined ? {} : { rate: rule.lr }),
+        ...(rule.weight_decay === undefined ? {} : { decay: rule.weight_decay }),
+      })),
+      schedule: { warmupSteps: warmup_duration },
+    },
+    seed,
+    overrides,
+    images: [0, 1].map((i) => `${seed}/train/${batch}/img${i}`),
+    targets: targetsOf(batchA, 'target.%.'),
+    noise: {
+      queries: batchA.shape('noise.label_u')[1],
+      labelUniform: batchA.values('noise.label_u'),
+      newLabel: batchA.values('noise.new_label'),
+      boxSign: batchA.values('noise.box_sign'),
+      boxUniform: batchA.values('noise.box_u'),
+    },
+    steps: history.length,
+  };
+  return { given, file };
+}
+
+/** A step of batch A that draws its noise from the seed. */
+async function seeded(model: ModelConfig, steps: number, changes: Partial<StepCase['training']> = {}): Promise<StepCase> {
+  const { given } = await golden('steps-tiny-v1-frozen-A', model);
+  const { noise: _, ...rest } = given;
+  return { ...rest, training: { ...changes }, steps };
+}
+
+const bits = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+
+function expectSameBits(a: TrainingState, b: TrainingState): void {
+  expect([a.steps, a.updates]).toEqual([b.steps, b.updates]);
+  for (const kind of ['parameters', 'firstMoments', 'secondMoments', 'average'] as const) {
+    const [x, y] = [a[kind]!, b[kind]!];
+    expect(Object.keys(x)).toEqual(Object.keys(y));
+    const different = Object.keys(x).filter((name) => Buffer.compare(bits(x[name]), bits(y[name])) !== 0);
+    expect(different, kind).toEqual([]);
+  }
+}
+
+/** Squares of each recorded array's distance from ours, and of its movement since step 0, at the recorded samples. */
+function movements(file: Fixture, given: StepCase, state: TrainingState): { name: string; error: number; movement: number }[] {
+  return file.names.map((name) => {
+    const [, kind, parameter] = /^(param|ema)\/(.*)\.val64$/.exec(name)!;
+    const values = (kind === 'param' ? state.parameters : state.average!)[parameter];
+    const expected = file.values(name);
+    const start = formulaTensor(parameter, shapes.get(parameter)!.shape, given.seed, given.overrides);
+    let [error, movement] = [0, 0];
+    samplePositions(values.length, expected.length).forEach((at, i) => {
+      error += (values[at] - expected[i]) ** 2;
+      movement += (expected[i] - start[at]) ** 2;
+    });
+    return { name, error, movement };
+  });
+}
+
+describe('PyTorch', () => {
+  it('twenty steps with frozen norms: losses, gradient norms, movement of parameters and average', async () => {
+    const { given, file } = await golden('steps-tiny-v1-frozen-A', frozen);
+    const { reports, errors, state, created, readbacks } = await run(given);
+    expect(errors).toEqual([]);
+    expect(reports.map(({ step }) => step)).toEqual(file.info.history.map((_: unknown, k: number) => k));
+    for (const { step, loss, norm } of reports) {
+      const { loss_f64, grad_norm_f64 } = file.info.history[step];
+      expect(Math.abs(loss / loss_f64 - 1), `loss of step ${step}`).toBeLessThan(2e-5);
+      expect(Math.abs(norm / grad_norm_f64 - 1), `norm of step ${step}`).toBeLessThan(1e-3);
+    }
+    const compared = movements(file, given, state);
+    expect(compared.length).toBeGreaterThan(150);
+    for (const { name, error, movement } of compared) expect(Math.sqrt(error / movement), name).toBeLessThan(2e-2);
+    const sum = (key: 'error' | 'movement') => compared.reduce((total, entry) => total + entry[key], 0);
+    expect(Math.sqrt(sum('error') / sum('movement'))).toBeLessThan(2e-3);
+    // Steady state: nothing is created, and one read-back a step.
+    expect({ created, readbacks }).toEqual({ created: 0, readbacks: given.steps });
+  });
+
+  it('ten steps with batch norms in training mode behind a frozen backbone, and running statistics after twenty', async () => {
+    const { given, file } = await golden('steps-tiny-v1-bbfrozen-A', { ...tiny, freezeNorm: 'backbone' });
+    const { reports, state } = await run(given);
+    expect(reports.length).toBe(20);
+    // Rounding grows through such norms: from step 13 on we are further from float64 than 20 times PyTorch's own distance.
+    for (const { step, loss } of reports.slice(0, 10)) {
+      const { loss: loss32, loss_f64 } = file.info.history[step];
+      expect(Math.abs(loss - loss_f64), `loss of step ${step}`).toBeLessThan(Math.max(1e-4 * loss_f64, 20 * Math.abs(loss32 - loss_f64)));
+    }
+    const compared = movements(file, given, state);
+    expect(compared.length).toBeGreaterThan(5);
+    for (const { name, error, movement } of compared) expect(Math.sqrt(error / movement), name).toBeLessThan(2e-2);
+  });
+});
+
+describe('bits', () => {
+  it('are the same in a second run, with memory of its own for every tensor, and after a stop between two steps', async () => {
+    const given = await seeded(tiny, 2);
+    const whole = await run(given);
+    expect(whole.reports.map(({ step }) => step)).toEqual([0, 1]);
+    expectSameBits(whole.state, (await run(given)).state);
+    const apart = await run(await seeded(tiny, 2, { program: { reuseMemory: false } }));
+    expectSameBits(whole.state, apart.state);
+    expect(apart.statistics.activationBytes).toBeGreaterThan(2 * whole.statistics.activationBytes);
+    const first = await run({ ...given, steps: 1 });
+    const second = await run({ ...given, steps: 1, from: first.state });
+    expectSameBits(whole.state, second.state);
+    expect(second.reports[0]).toEqual(whole.reports[1]);
+    const [before, after] = [first, whole].map(({ state }) => bits(state.parameters['backbone.conv1.conv1_1.conv.weight']));
+    expect(Buffer.compare(before, after)).not.toBe(0);
+  });
+});
+
+/** Relative L2 distance over all arrays. */
+function difference(a: NamedArrays, b: NamedArrays): number {
+  let [error, size] = [0, 0];
+  for (const name of Object.keys(b)) {
+    b[name].forEach((value, i) => {
+      error += (a[name][i] - value) ** 2;
+      size += value ** 2;
+    });
+  }
+  return Math.sqrt(error / size);
+}
+
+describe('accumulation', () => {
+  it('of two batches of one image has the gradient of one batch of two', async () => {
+    const whole = await run(await seeded(frozen, 1));
+    const parts = await run(await seeded(frozen, 1, { batch: 1, accumulation: true }));
+    const again = await run(await seeded(frozen, 1, { accumulation: true }));
+    expect(Math.abs(parts.reports[0].loss / whole.reports[0].loss - 1)).toBeLessThan(1e-6);
+    expect(Math.abs(parts.reports[0].norm / whole.reports[0].norm - 1)).toBeLessThan(1e-5);
+    // After one step the first moment is a tenth of the clipped gradient.
+    expect(difference(parts.state.firstMoments, whole.state.firstMoments)).toBeLessThan(1e-5);
+    expectSameBits(again.state, whole.state);
+    expect(parts.readbacks).toBe(2);
+  });
+});
+
+describe('numbers that are not finite', () => {
+  it('in the image are refused, and change nothing', async () => {
+    const given = await seeded(tiny, 1);
+    const one = await run(given);
+    const spoilt = await run({ ...given, steps: 2, spoil: { step: 1, image: true } });
+    expect(spoilt.errors.map(({ step, code }) => [step, code])).toEqual([[1, 'E_INPUT']]);
+    expect(spoilt.reports).toEqual(one.reports);
+    expectSameBits(spoilt.state, one.state);
+  });
+
+  it('in the outputs are found before the step is taken', async () => {
+    const given = await seeded(tiny, 1);
+    const one = await run(given);
+    const parameter = 'decoder.dec_score_head.0.weight bias';
+    const spoilt = await run({ ...given, steps: 2, spoil: { step: 1, parameter } });
+    expect(spoilt.reports).toEqual(one.reports);
+    expect(spoilt.errors.map(({ step, code, details }) => [step, code, details.step, details.tensor])).toEqual([
+      [1, 'E_TRAIN_NAN', 1, 'outputs_aux_0'],
+    ]);
+    const name = 'decoder.dec_score_head.0.bias';
+    expect(spoilt.state.parameters[name].every(Number.isNaN)).toBe(true);
+    spoilt.state.parameters[name] = one.state.parameters[name];
+    expectSameBits({ ...spoilt.state, steps: 1 }, one.state);
+  });
+
+  it('in the losses are reported with the next read-back, and the step was not taken', async () => {
+    const criterion = { weights: { classification: 1, boxes: 3e38, giou: 2 } };
+    const far = (steps: number) =>
+      seeded(tiny, steps, { criterion }).then((given): StepCase => {
+        const [{ labels }, none] = given.targets;
+        return { ...given, targets: [{ boxes: Array.from(labels).flatMap(() => [9, 9, 1, 1]), labels }, none] };
+      });
+    const none = await run(await far(0));
+    const spoilt = await run(await far(1));
+    expect(spoilt.errors.map(({ step, code, details }) => [step, code, details.step, details.tensor])).toEqual([
+      [1, 'E_TRAIN_NAN', 0, 'losses'],
+    ]);
+    expect(spoilt.errors[0].message).toContain('the box loss of outputs of the last layer');
+    expectSameBits({ ...spoilt.state, steps: 0 }, none.state);
+    expect(spoilt.state.updates).toBe(0);
+  });
+});
