@@ -68,7 +68,25 @@ export interface ModelFile {
   readonly recorded: ReadonlyMap<string, RecordedError>;
 }
 
-export type GoldenFile = OpsFile | ModelFile;
+/** Whose batch norms take the batch's statistics: none, all but the backbone's, all. */
+export type TrainingMode = 'frozen' | 'bbfrozen' | 'bntrain';
+
+/** One training step of a small model (`train`), or twenty on one batch (`steps`). */
+export interface TrainingFile {
+  readonly kind: 'train' | 'steps';
+  readonly source: TensorSource;
+  readonly model: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly seed: string;
+  readonly overrides: SeedOverrides;
+  readonly mode: TrainingMode;
+  /** A, B or C: see batches.ts. */
+  readonly batch: string;
+  /** The rest of the metadata: losses, errors, history. */
+  readonly info: Readonly<Record<string, unknown>>;
+}
+
+export type GoldenFile = OpsFile | ModelFile | TrainingFile;
 
 type Json = Record<string, unknown>;
 
@@ -114,13 +132,11 @@ export function readGolden(source: TensorSource): GoldenFile {
   }
   const info = parse(text, 'info');
   if (!isObject(info)) fail('the metadata field "info" is not an object');
-  if ('history' in info) fail(`this is a steps file (20 optimiser steps of ${info.model}, ${info.mode}): verifying it comes with training`);
-  if ('losses' in info || 'grad_err' in info) {
-    fail(`this is a train file (losses and gradients of ${info.model}, ${info.mode}): verifying it comes with training`);
-  }
-  if ('sizes' in info || 'mean' in info) {
+  if ('sizes' in info || 'mean' in info || 'loss_weights' in info) {
     fail(`this is a file of the DETR family (${info.model}): verifying it comes with the importers of DETR and Deformable DETR`);
   }
+  if ('history' in info) return readTraining('steps', info, source);
+  if ('losses' in info || 'grad_err' in info) return readTraining('train', info, source);
   return readModel(info, source);
 }
 
@@ -146,7 +162,17 @@ function readCases(list: unknown): OpsCase[] {
   });
 }
 
-function readModel(info: Json, source: TensorSource): ModelFile {
+function readTraining(kind: TrainingFile['kind'], info: Json, source: TensorSource): TrainingFile {
+  const { model, seed, sizes: config, overrides } = identityOf(info);
+  const { mode, batch } = info;
+  // The sizes of a small model are those of its other files: a steps file does not repeat them.
+  if (mode !== 'frozen' && mode !== 'bbfrozen' && mode !== 'bntrain') fail(`the metadata of ${model} names no mode of its batch norms`);
+  if (typeof batch !== 'string') fail(`the metadata of ${model} names no batch`);
+  return { kind, source, model, seed, overrides, mode, batch, info, config: config ?? {} };
+}
+
+/** Name, seed and sizes of a model. */
+function identityOf(info: Json) {
   const { model, seed, config } = info;
   if (typeof model !== 'string' || typeof seed !== 'string') fail('the metadata names no model or no seed');
   const sizes = isObject(config) ? config : null;
@@ -159,6 +185,11 @@ function readModel(info: Json, source: TensorSource): ModelFile {
     }
     return [pair[0], pair[1]];
   });
+  return { model, seed, sizes, overrides };
+}
+
+function readModel(info: Json, source: TensorSource): ModelFile {
+  const { model, seed, sizes, overrides } = identityOf(info);
   const recorded = new Map<string, RecordedError>();
   const stages: Stage[] = [];
   for (const [name, value] of Object.entries(isObject(info.stages) ? info.stages : {})) {

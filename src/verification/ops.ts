@@ -17,6 +17,7 @@ import { compareOperation } from './compare.ts';
 import { type GoldenTensor, type OpsCase, type OpsFile, readTensor } from './golden.ts';
 import { compareGradients } from './gradients.ts';
 import { type CaseReport, caseReport, type TensorReport } from './report.ts';
+import { isTrainingCase, runTrainingCase } from './training-cases.ts';
 
 const recipes: Record<string, CaseRecipe> = {
   ...associationCases,
@@ -31,11 +32,6 @@ const recipes: Record<string, CaseRecipe> = {
 
 /** Operations that belong to parts of Backdrop which are not built yet, and which those are. */
 const LATER: Record<string, string> = {
-  criterion: 'the criterion comes with training',
-  linear_sum_assignment: 'the matcher comes with training',
-  adamw: 'the optimizer comes with training',
-  clip_grad_norm: 'the optimizer comes with training',
-  ema: 'the optimizer comes with training',
   bam_pretrain: 'pre-training the BAM comes with training',
   bam_pretrain_sgd: 'pre-training the BAM comes with training',
   region_labels: 'labels of regions come with pre-training the BAM',
@@ -54,6 +50,14 @@ export interface OpsContext {
  * what the case itself brings: that is its report.
  */
 export async function verifyCase(file: OpsFile, golden: OpsCase, context: OpsContext): Promise<CaseReport[]> {
+  if (isTrainingCase(golden)) {
+    const whole = await report(golden.name, context, () => runTrainingCase(file.source, golden, context));
+    const gradients = whole.tensors.filter(({ name }) => name.startsWith('grad/'));
+    if (gradients.length === 0) return [whole];
+    const results = whole.tensors.filter((tensor) => !gradients.includes(tensor));
+    const named = gradients.map((tensor) => ({ ...tensor, name: tensor.name.slice('grad/'.length) }));
+    return [caseReport(golden.name, results), caseReport(`${golden.name}/grad`, named)];
+  }
   const recipe = Object.hasOwn(recipes, golden.op) ? recipes[golden.op] : undefined;
   if (!recipe) {
     const reason = Object.hasOwn(LATER, golden.op) ? LATER[golden.op] : `Backdrop has no operation "${golden.op}"`;

@@ -3,8 +3,8 @@
 /** One tensor against its reference. */
 export interface TensorReport {
   readonly name: string;
-  /** `max abs`: largest absolute difference; `rel L2`: norm of the difference over the reference's norm; `order`: see note. */
-  readonly metric: 'max abs' | 'rel L2' | 'order';
+  /** `max abs`: largest absolute difference; `L2`: its norm; `rel L2`: that over the reference's norm; `order`: see note. */
+  readonly metric: 'max abs' | 'L2' | 'rel L2' | 'order';
   readonly error: number;
   /** PyTorch's own float32 error by the same measure, where the file records it. */
   readonly torch: number | null;

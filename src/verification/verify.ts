@@ -4,6 +4,8 @@ import { readGolden } from './golden.ts';
 import { type ModelContext, verifyModel } from './models.ts';
 import { verifyCase } from './ops.ts';
 import type { CaseReport, FileReport } from './report.ts';
+import { verifySteps } from './steps.ts';
+import { verifyTrain } from './train.ts';
 
 export interface VerifyOptions {
   /** Only cases whose name it accepts. */
@@ -38,7 +40,8 @@ export async function verify(source: TensorSource, name: string, context: ModelC
   }
   if (select(file.model)) {
     onProgress?.({ done: 0, total: 1, name: file.model });
-    cases.push(...(await verifyModel(file, context, signal)));
+    if (!('mode' in file)) cases.push(...(await verifyModel(file, context, signal)));
+    else cases.push(...(await (file.kind === 'train' ? verifyTrain : verifySteps)(file, context)));
   }
   return { file: name, kind: file.kind, model: file.model, cases };
 }

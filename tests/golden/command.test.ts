@@ -53,11 +53,11 @@ describe('backdrop verify', () => {
 
   test('ends with 1 when a tensor differs, and goes on after a file that is none', () => {
     const weights = withMetadata('weights.safetensors', { format: 'pt' });
-    const train = withMetadata('train.safetensors', { info: JSON.stringify({ model: 'tiny-v1', mode: 'frozen', losses: {} }) });
-    const { status, lines, stderr } = run('--json', weights, train, wrongPool());
+    const detr = withMetadata('detr.safetensors', { info: JSON.stringify({ model: 'detr-tiny', sizes: [], losses: {} }) });
+    const { status, lines, stderr } = run('--json', weights, detr, wrongPool());
     expect(lines.filter(({ type }) => type === 'error').map(({ code, message }) => `${code} ${message}`)).toEqual([
       expect.stringMatching(/^E_VERIFY .*not a golden file/),
-      expect.stringMatching(/^E_VERIFY .*train file.*comes with training/),
+      expect.stringMatching(/^E_VERIFY .*DETR family \(detr-tiny\)/),
     ]);
     const found = lines.find(({ type }) => type === 'case');
     expect(found).toMatchObject({ name: 'maxpool_negative', status: 'fail' });

@@ -49,10 +49,33 @@ describe('an operation', () => {
     expect(report.status).toBe('fail');
   });
 
+  test.each([
+    ['one value of a gradient off by 1e-4', 'grad/x', (v: Float32Array) => v.set([v[30] + 1e-4], 30)],
+    ['two values of an upstream gradient swapped', 'gout/out', (v: Float32Array) => v.set([v[1], v[0]], 0)],
+  ] as const)('%s', async (_, which, change) => {
+    const [forward, backward] = await verify(file, withValues(file, `${name}/${which}`, change), [name]);
+    expect(forward.status).toBe('pass');
+    expect(backward).toMatchObject({ name: `${name}/grad`, status: 'fail' });
+  });
+
   test('another dilation', async () => {
     const conv = 'ops-conv.safetensors';
     const [report] = await verify(conv, withText(conv, '"dilation":2', '"dilation":1'), ['dilated2']);
     expect(report.status).toBe('fail');
+  });
+});
+
+describe('a training step', () => {
+  const file = 'train-odd-v2-frozen-B.safetensors';
+  const gradient = 'grad/encoder.input_proj.0.conv.weight.val64';
+  const cases: [string, string, () => Uint8Array<ArrayBuffer>][] = [
+    ['another draw', 'losses', () => withValues(file, 'noise.box_u', (v) => v.set([v[0] / 2], 0))],
+    ['fewer sampling points', 'outputs', () => withText(file, '"points":[2,4,3]', '"points":[2,4,2]')],
+    ['one gradient off by a hundredth', 'gradients', () => withValues(file, gradient, (v) => v.set([v[3] + 1e-2], 3))],
+  ];
+  test.each(cases)('%s', async (_, name, make) => {
+    const reports = await verify(file, make());
+    expect(reports.find((report) => report.name === name)?.status).toBe('fail');
   });
 });
 

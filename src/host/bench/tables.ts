@@ -3,6 +3,7 @@ import type { Ceiling } from '../../bench/ceiling.ts';
 import { geometricMean, type ModelComparison, type OpComparison, type SubjectTiming, verdictOf } from '../../bench/comparison.ts';
 import type { CostReport, ModelReport } from '../../bench/run-model.ts';
 import type { OpResult } from '../../bench/run-ops.ts';
+import type { TrainReport } from '../../bench/run-training.ts';
 
 /** Columns as wide as their widest cell; the first is aligned left, the others right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
@@ -148,6 +149,24 @@ export function modelDetails({ model, size, kernels, slowest }: ModelReport): st
     slowest.map((s) => [s.label, s.kernel, ms(s.microseconds), digits(s.gflops), digits(s.gbps)]),
   );
   return [...byKernel, '', ...byStep, ''];
+}
+
+export function trainTable(reports: readonly TrainReport[]): string[] {
+  const head = ['model', 'step ms', 'forward ms', 'ratio', 'dispatches', 'pipelines', 'activations', 'arenas', 'created', 'read-backs'];
+  const middle = (times: readonly number[]) => digits([...times].sort((a, b) => a - b)[times.length >> 1]);
+  const rows = reports.map((r) => [
+    `${r.model} @${r.size} x ${r.batch}`,
+    middle(r.steps),
+    middle(r.forwards),
+    digits(r.ratio),
+    `${r.dispatches} (forward ${r.forwardDispatches})`,
+    String(r.statistics.pipelines),
+    `${mebibytes(r.statistics.activationBytes)} MiB`,
+    `${mebibytes(r.arenaBytes)} MiB`,
+    String(r.created),
+    String(r.readbacks),
+  ]);
+  return table(head, rows);
 }
 
 export function costTable(costs: readonly CostReport[]): string[] {

@@ -3,6 +3,7 @@ import { opCases } from '../../bench/cases.ts';
 import { type ModelComparison, type OpComparison, type PeerName, type PeersRequest, peerNames } from '../../bench/comparison.ts';
 import type { CostReport, CostRequest, ModelReport, ModelRequest } from '../../bench/run-model.ts';
 import type { OpsReport, OpsRequest } from '../../bench/run-ops.ts';
+import type { TrainReport, TrainRequest } from '../../bench/run-training.ts';
 import { models } from '../../models/configs.ts';
 import { type Args, numberOption, textOption, usageError } from '../args.ts';
 import { withPeers } from '../bench/peers.ts';
@@ -15,12 +16,13 @@ import {
   modelDetails,
   modelTable,
   opsTable,
+  trainTable,
 } from '../bench/tables.ts';
 import type { Command } from '../cli.ts';
 import type { Io } from '../io.ts';
 import { adapterName, softwareWarning, withSession } from '../with-session.ts';
 
-const suites = ['ops', 'model', 'peers'] as const;
+const suites = ['ops', 'model', 'train', 'peers'] as const;
 const defaultModels = ['rtdetr-r18', 'rtdetr-r34', 'rtdetr-r50', 'association-detr-r34', 'association-detr-r50'];
 /** What the Association Encoder costs: each with it, and without. */
 const costPairs = [
@@ -29,24 +31,32 @@ const costPairs = [
 ] as const;
 /** The model that the peers' page compares. */
 const peerModel = 'rtdetr-r18';
+/** The model that `bench train` takes when none is named. */
+const trainModel = 'rtdetr-r18';
 
 export const bench: Command = {
   spec: {
     name: 'bench',
     summary: 'time the operations and models on this adapter, alone or beside other frameworks',
-    usage: '[ops|model|peers] [options]',
+    usage: '[ops|model|train|peers] [options]',
     description: [
       'ops (default): each operation at the shapes of the detectors, with its share of what the adapter can do at most.',
       'model: whole forward passes: time, dispatches, pipelines, memory, JavaScript time, slowest kernels; then what the Association',
       'Encoder costs, models with and without it in turn.',
+      'train: training steps beside forward passes of the same model, size and batch, in turn.',
       'peers: the operations and RT-DETR-R18 beside tfjs, ONNX Runtime Web and jax-js, in turn in one page. Needs a clone of the',
       'repository; installs the peers into tests/peers when they are missing.',
     ].join('\n'),
     positionals: { name: 'suite', min: 0, max: 1 },
     options: {
-      model: { type: 'string', value: 'NAME,...', help: `model suite: which models (default: ${defaultModels.join(', ')})` },
+      model: {
+        type: 'string',
+        value: 'NAME,...',
+        help: `model, train: which models (default: ${defaultModels.join(', ')}; train: ${trainModel})`,
+      },
+      batch: { type: 'string', value: 'N', help: 'train suite: images of a step (default 1)' },
       size: { type: 'string', value: 'N', help: 'input size of models, a multiple of 32 (default 640)' },
-      plan: { type: 'boolean', help: "model suite: print each model's memory plan" },
+      plan: { type: 'boolean', help: "model, train: print each model's memory plan" },
       rounds: { type: 'string', value: 'N', help: 'measurements of each thing (default 5)' },
       cases: {
         type: 'string',
@@ -66,6 +76,7 @@ export const bench: Command = {
     const suite = args.positionals[0] ?? 'ops';
     if (suite === 'ops') await benchOps(args, io);
     else if (suite === 'model') await benchModels(args, io);
+    else if (suite === 'train') await benchTrain(args, io);
     else if (suite === 'peers') await benchPeers(args, io);
     else throw usageError(`unknown suite "${suite}"`, `Suites: ${suites.join(', ')}.`);
     return 0;
@@ -119,11 +130,35 @@ function timingLine({ method, quantum }: OpsReport): string {
   return `timed by GPU timestamps, ${quantum >= 1000 ? `rounded to ${quantum / 1000} µs` : 'not rounded'}`;
 }
 
-async function benchModels(args: Args, io: Io): Promise<void> {
+/** The models that --model names. */
+function modelsOption(args: Args, usual: readonly string[]): readonly string[] {
   const asked = listOption(args, 'model');
   const unknown = asked.find((name) => !models.has(name));
   if (unknown) throw usageError(`unknown model "${unknown}"`, `Models: ${[...models.keys()].join(', ')}.`);
-  const names = asked.length > 0 ? asked : defaultModels;
+  return asked.length > 0 ? asked : usual;
+}
+
+async function benchTrain(args: Args, io: Io): Promise<void> {
+  const batch = numberOption(args, 'batch', 1, { min: 1, max: 64, integer: true });
+  const common = { batch, size: sizeOption(args), rounds: roundsOption(args), variants: variantsOption(args) };
+  const reports: TrainReport[] = [];
+  for (const model of modelsOption(args, [trainModel])) {
+    const request: TrainRequest = { model, ...common };
+    const options = { onProgress: showProgress(io), signal: io.signal };
+    const report = await withSession(io, (session) => session.call<TrainReport>('bench train', request, options));
+    io.progressDone();
+    if (reports.length === 0 && report.adapter.software) io.warn(softwareWarning);
+    reports.push(report);
+    io.emit({ type: 'bench-train', ...report });
+    if (args.values.plan) io.print(`${report.plan}\n`);
+  }
+  io.print(adapterName(reports[0].adapter));
+  io.print('');
+  for (const line of trainTable(reports)) io.print(line);
+}
+
+async function benchModels(args: Args, io: Io): Promise<void> {
+  const names = modelsOption(args, defaultModels);
   const common = { size: sizeOption(args), rounds: roundsOption(args), variants: variantsOption(args) };
   const options = { onProgress: showProgress(io), signal: io.signal };
   const reports: ModelReport[] = [];

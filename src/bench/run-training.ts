@@ -1,0 +1,120 @@
+/** Page side of `bench train`: training steps beside forward passes of the same model, size and batch. */
+import { type Gpu, openDevice } from '../gpu/device.ts';
+import { KernelCache } from '../gpu/kernels.ts';
+import { median } from '../gpu/profiler.ts';
+import { Graph } from '../graph/graph.ts';
+import { ParameterStore } from '../graph/parameters.ts';
+import { formatPlan } from '../graph/plan.ts';
+import { Program, type ProgramStatistics } from '../graph/program.ts';
+import { buildModel } from '../models/rt-detr.ts';
+import { TrainingStep } from '../training/step.ts';
+import type { Targets } from '../training/targets.ts';
+import { forwardMilliseconds } from './run-model.ts';
+import type { BenchProgress } from './run-ops.ts';
+import { benchImage, benchSource } from './weights.ts';
+
+export interface TrainRequest {
+  model: string;
+  size: number;
+  batch: number;
+  rounds: number;
+  variants: Record<string, string>;
+}
+
+export interface TrainReport {
+  model: string;
+  size: number;
+  batch: number;
+  adapter: Gpu['info'];
+  /** Milliseconds, one a round, in turn with the forward passes. */
+  steps: number[];
+  forwards: number[];
+  /** Median of the rounds' ratios. */
+  ratio: number;
+  statistics: ProgramStatistics;
+  /** With the optimizer's. */
+  dispatches: number;
+  forwardDispatches: number;
+  /** Bytes of parameters, gradients, moments and average. */
+  arenaBytes: number;
+  /** Milliseconds, with nothing compiled. */
+  build: number;
+  /** Buffers, bind groups and pipelines that the timed steps created, and read-backs a step. */
+  created: number;
+  readbacks: number;
+  plan: string;
+}
+
+/** Seven objects an image, about what COCO has. */
+function benchTargets(batch: number, classes: number): Targets[] {
+  return Array.from({ length: batch }, (_, image) => ({
+    boxes: Array.from({ length: 7 }, (_, i) => [0.1 + 0.11 * i, 0.8 - 0.1 * i, 0.05 + 0.03 * i, 0.08 + 0.02 * (i + image)]).flat(),
+    labels: Array.from({ length: 7 }, (_, i) => (i * 11 + image) % classes),
+  }));
+}
+
+export async function benchTraining(request: TrainRequest, progress: (value: BenchProgress) => void): Promise<TrainReport> {
+  const gpu = await openDevice();
+  const kernels = new KernelCache(gpu);
+  const { model: name, size, batch, rounds, variants } = request;
+  try {
+    const model = buildModel(name);
+    const source = benchSource(model.parameters);
+    const onProgress = ({ compiled, total }: { compiled: number; total: number }) =>
+      progress({ label: `${name}: compiling`, fraction: compiled / total });
+    const begin = performance.now();
+    const program = { variants, onProgress };
+    const step = await TrainingStep.build(gpu, kernels, model, source, { batch, size: [size, size], maxTargets: 16, program });
+    const build = performance.now() - begin;
+    const parameters = new ParameterStore(gpu, source);
+    const graph = new Graph();
+    const { logits, boxes } = model.trace(graph, graph.input('image', [batch, size, size, 3]));
+    graph.output('logits', logits);
+    graph.output('boxes', boxes);
+    const forward = await Program.build(gpu, kernels, graph, parameters, { variants, onProgress });
+
+    const one = benchImage(size);
+    const image = new Float32Array(batch * one.length);
+    for (let i = 0; i < batch; i++) image.set(one, i * one.length);
+    const data = { image, targets: benchTargets(batch, model.config.classes) };
+    const train = async (): Promise<number> => {
+      const start = performance.now();
+      await step.step(data);
+      await gpu.guard(gpu.device.queue.onSubmittedWorkDone());
+      return performance.now() - start;
+    };
+    forward.write('image', image);
+    await train();
+    await forwardMilliseconds(gpu, forward);
+    const objects = () => gpu.counters.buffers + gpu.counters.bindGroups + gpu.counters.pipelines;
+    const before = { objects: objects(), readbacks: gpu.counters.readbacks };
+    const steps: number[] = [];
+    const forwards: number[] = [];
+    for (let round = 0; round < rounds; round++) {
+      progress({ label: `${name}: steps and forwards in turn`, fraction: round / rounds });
+      steps.push(await train());
+      forwards.push(await forwardMilliseconds(gpu, forward));
+    }
+    const { optimizer } = step;
+    const arenas = [optimizer.parameters, optimizer.gradients, optimizer.firstMoments, optimizer.secondMoments, optimizer.average];
+    const report: TrainReport = {
+      ...{ model: name, size, batch, steps, forwards, build },
+      adapter: gpu.info,
+      ratio: median(steps.map((time, i) => time / forwards[i])),
+      statistics: step.program.statistics,
+      dispatches: step.dispatches,
+      forwardDispatches: forward.statistics.dispatches,
+      arenaBytes: arenas.reduce((sum, arena) => sum + (arena?.buffers ?? []).reduce((bytes, buffer) => bytes + buffer.size, 0), 0),
+      created: objects() - before.objects,
+      readbacks: (gpu.counters.readbacks - before.readbacks) / rounds,
+      plan: formatPlan(step.program.plan),
+    };
+    await step.finish();
+    step.destroy();
+    forward.destroy();
+    parameters.destroy();
+    return report;
+  } finally {
+    gpu.close();
+  }
+}
