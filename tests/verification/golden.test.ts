@@ -47,11 +47,27 @@ describe('kinds', () => {
   });
 });
 
+test.each([
+  ['train', 'losses'],
+  ['steps', 'history'],
+])('a %s file is known by its %s', async (kind, field) => {
+  const golden = readGolden(await file({ info: { ...eval2, mode: 'bbfrozen', batch: 'B', [field]: {} } }));
+  expect(golden).toMatchObject({
+    kind,
+    model: 'tiny',
+    mode: 'bbfrozen',
+    batch: 'B',
+    overrides: [['enc', 's#1']],
+    config: { hw: [96, 160] },
+  });
+});
+
 describe('refusals name what was found', () => {
   const refusals: [string, Record<string, unknown>, Record<string, number[]>, RegExp][] = [
     ['weights', { format: 'pt' }, {}, /not a golden file/],
-    ['a train file', { info: { model: 'tiny-v1', mode: 'frozen', losses: {} } }, {}, /train file.*tiny-v1.*comes with training/],
-    ['a steps file', { info: { model: 'tiny-v1', mode: 'frozen', history: [] } }, {}, /steps file.*comes with training/],
+    ['a training file without a seed', { info: { model: 'tiny-v1', mode: 'frozen', losses: {} } }, {}, /no model or no seed/],
+    ['a training file of unknown norms', { info: { ...eval2, mode: 'thawed', batch: 'A', losses: {} } }, {}, /tiny names no mode/],
+    ['a training file without a batch', { info: { ...eval2, mode: 'frozen', history: [] } }, {}, /tiny names no batch/],
     ['the DETR family', { info: { model: 'detr-tiny', sizes: [], mean: [] } }, {}, /DETR family \(detr-tiny\)/],
     ['metadata that is no JSON', { info: '{' }, {}, /"info" is not JSON/],
     ['cases that are no list', { cases: {} }, {}, /"cases" is not a list/],
