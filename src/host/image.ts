@@ -75,11 +75,20 @@ export async function annotatedPng(bitmap: ImageBitmap, boxes: readonly Box[]): 
   return new Uint8Array(await (await canvas.convertToBlob({ type: 'image/png' })).arrayBuffer());
 }
 
-/** One colour a label, the same in every picture: its hue comes from the name. */
-export function labelColor(label: string): string {
+/** 0 to 360, the same for a label in every picture. */
+function labelHue(label: string): number {
   let hash = 2166136261;
   for (let i = 0; i < label.length; i++) hash = Math.imul(hash ^ label.charCodeAt(i), 16777619);
-  return `hsl(${((hash >>> 0) * 137.508) % 360} 85% 45%)`;
+  return ((hash >>> 0) * 137.508) % 360;
+}
+
+/** One colour a label: its hue comes from the name. */
+export const labelColor = (label: string): string => `hsl(${labelHue(label)} 85% 45%)`;
+
+/** Black letters on yellow, green and cyan, white ones on the darker hues: the better contrast of the two. */
+function letterColor(label: string): string {
+  const hue = labelHue(label);
+  return hue > 30 && hue < 200 ? '#000' : '#fff';
 }
 
 /** Draws boxes, strongest last, with labels that stay inside the picture. Line and letters scale with it. */
@@ -107,7 +116,7 @@ export function drawBoxes(
     const y = Math.max(0, Math.min(above ? box.ymin - tag.height : box.ymin, height - tag.height));
     context.fillStyle = color;
     context.fillRect(x, y, tag.width, tag.height);
-    context.fillStyle = '#fff';
+    context.fillStyle = letterColor(label);
     context.fillText(text, x + size * 0.3, y + tag.height / 2);
   }
   context.restore();
