@@ -125,7 +125,7 @@ describe('losses', () => {
       },
     },
     varifocal: {
-      inputs: [x, y, o],
+      inputs: [x, x, y, o],
       constants: [0.75, 1.5],
       value: (i) => (0.75 * sigmoid(x[i]) ** 1.5 * (1 - o[i]) + y[i]) * bce(x[i], y[i]),
     },
