@@ -3,6 +3,7 @@ import { KernelCache } from '../../src/gpu/kernels.ts';
 import { type Dispatch, Graph, type Target, type Value } from '../../src/graph/graph.ts';
 import { lower } from '../../src/graph/lower.ts';
 import { planMemory } from '../../src/graph/plan.ts';
+import { models } from '../../src/models/configs.ts';
 import { modelConfig } from '../../src/models/resolve.ts';
 import { buildModel } from '../../src/models/rt-detr.ts';
 
@@ -57,6 +58,32 @@ describe.each(Object.entries(targets))('one 640x640 forward on %s', (_, target) 
     for (const { shader, label } of forward('association-detr-r34', target)) {
       expect(shader.bindings.length, label).toBeLessThanOrEqual(8);
     }
+  });
+});
+
+describe('association-detr-nano', () => {
+  it('has at most 3 million parameters, and at most 6 MB as float16', () => {
+    const sizes = [...buildModel('association-detr-nano').parameters].map(([, { kind, shape }]) => ({
+      kind,
+      size: shape.reduce((a, b) => a * b, 1),
+    }));
+    const total = (list: typeof sizes) => list.reduce((sum, { size }) => sum + size, 0);
+    expect(total(sizes.filter(({ kind }) => kind === 'param'))).toBe(2_290_476);
+    expect(2 * total(sizes)).toBeLessThanOrEqual(6e6);
+  });
+
+  it('needs about half a GMAC at its own size', () => {
+    const graph = new Graph();
+    const { logits, boxes } = buildModel('association-detr-nano').trace(graph, graph.input('image', [1, 256, 256, 3]));
+    graph.output('logits', logits);
+    graph.output('boxes', boxes);
+    const flops = lower(graph, targets['a GPU']).reduce((sum, d) => sum + (d.flops ?? 0), 0);
+    expect(flops / 2e9).toBeLessThan(0.6);
+  });
+
+  it('follows the configuration rules of the others', () => {
+    const config = models.get('association-detr-nano')!;
+    expect(modelConfig(config)).toEqual(config);
   });
 });
 
