@@ -1,4 +1,4 @@
-// Counter-based random bits: Philox4x32-10 (Salmon et al., SC 2011), bit for bit those of src/training/random.ts.
+// Counter-based random bits: Philox4x32-10 (Salmon et al., SC 2011), bit for bit those of src/random.ts.
 //
 //   y[4 i .. 4 i + 3] = philox(counter = (i, 0, step, stream), key = seed)
 //

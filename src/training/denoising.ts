@@ -10,7 +10,7 @@ import type { Tensor } from '../graph/graph.ts';
 import type { PointwiseRow } from '../graph/pointwise.ts';
 import { pointwise } from '../ops/pointwise.ts';
 import { reshape } from '../ops/reshape.ts';
-import { RandomStream } from './random.ts';
+import { RandomStream } from '../random.ts';
 import { mostTargets, type Targets } from './targets.ts';
 
 export interface DenoisingOptions {

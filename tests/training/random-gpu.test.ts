@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { RandomStream } from '../../src/training/random.ts';
+import { RandomStream } from '../../src/random.ts';
 import { page } from '../setup/gpu.ts';
 
 it.each([

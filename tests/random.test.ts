@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { philox, RandomStream } from '../../src/training/random.ts';
+import { philox, RandomStream } from '../src/random.ts';
 
 describe('philox', () => {
   // Known answers of the authors' Random123 library (kat_vectors, philox4x32 10).
