@@ -14,7 +14,7 @@ export {
   type LoadProgress,
   type Timings,
 } from './detector/detector.ts';
-export type { DetectorImage, PixelImage } from './detector/image.ts';
+export type { DetectorImage } from './detector/image.ts';
 export { type Box, type Detection, type PostprocessOptions, postprocess } from './detector/postprocess.ts';
 export { runSelfTest, type SelfTestCheck, type SelfTestResult } from './detector/self-test.ts';
 export { modelFor, type WeightSource } from './detector/weights.ts';
@@ -31,3 +31,4 @@ export { type ModelChanges, modelConfig } from './models/resolve.ts';
 export { buildModel, DetectionTransformer, modelParameters, type TraceOptions } from './models/rt-detr.ts';
 export { type ParameterInfo, type ParameterKind, ParameterTable } from './nn/parameters.ts';
 export * as ops from './ops/index.ts';
+export type { PixelImage } from './pixels.ts';

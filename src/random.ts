@@ -1,7 +1,8 @@
 /**
  * Counter-based random numbers: Philox4x32-10 (J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). A number
  * is a function of seed, step, stream and index, so a training step depends on nothing that ran before it, and a resumed run
- * draws what the uninterrupted one would have. shaders/optimizer/philox.wgsl gives the same bits.
+ * draws what the uninterrupted one would have. shaders/optimizer/philox.wgsl gives the same bits. Training, data and scenes draw
+ * from it, each in domains of its own.
  */
 
 const [M0, M1] = [0xd2511f53, 0xcd9e8d57];
@@ -31,25 +32,28 @@ export function philox(counter: readonly [number, number, number, number], key: 
   out[3] = d;
 }
 
-/** The numbers of one seed, step and stream, in any order. Seeds are whole numbers from 0 to 2^53 - 1. */
+/** The numbers of one seed, step, stream and domain, in any order. Seeds are whole numbers from 0 to 2^53 - 1. */
 export class RandomStream {
   readonly #key: readonly [number, number];
+  readonly #domain: number;
   readonly #step: number;
   readonly #stream: number;
   readonly #words = new Uint32Array(4);
   #quad = -1;
 
-  constructor(seed: number, step: number, stream: number) {
+  /** A domain keeps one use of the numbers apart from another; 0 is a training step's noise. */
+  constructor(seed: number, step: number, stream: number, domain = 0) {
     this.#key = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
     this.#step = step >>> 0;
     this.#stream = stream >>> 0;
+    this.#domain = domain >>> 0;
   }
 
-  /** 32 random bits. Index i is word i mod 4 of counter (i div 4, 0, step, stream). */
+  /** 32 random bits. Index i is word i mod 4 of counter (i div 4, domain, step, stream). */
   bits(index: number): number {
     const quad = Math.floor(index / 4);
     if (quad !== this.#quad) {
-      philox([quad >>> 0, 0, this.#step, this.#stream], this.#key, this.#words);
+      philox([quad >>> 0, this.#domain, this.#step, this.#stream], this.#key, this.#words);
       this.#quad = quad;
     }
     return this.#words[index % 4];

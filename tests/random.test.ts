@@ -35,9 +35,11 @@ describe('RandomStream', () => {
     expect(new Set(forward).size).toBe(40);
   });
 
-  it('differs by seed (its upper bits too), step and stream', () => {
-    const all = [new RandomStream(1, 0, 0), new RandomStream(1 + 2 ** 32, 0, 0), new RandomStream(1, 1, 0), new RandomStream(1, 0, 1)];
-    expect(new Set(all.map((s) => s.bits(0))).size).toBe(4);
+  it('differs by seed (its upper bits too), step, stream and domain', () => {
+    const all = [[1], [1 + 2 ** 32], [1, 1], [1, 0, 1], [1, 0, 0, 1]].map(
+      ([seed, step = 0, stream = 0, domain = 0]) => new RandomStream(seed, step, stream, domain),
+    );
+    expect(new Set(all.map((s) => s.bits(0))).size).toBe(5);
   });
 
   it('is uniform', () => {

@@ -1,12 +1,6 @@
 /** Pixels of whatever a page calls an image. */
 import { BackdropError } from '../errors.ts';
-
-/** Bytes R, G, B, A, row by row: an ImageData, or one's own. */
-export interface PixelImage {
-  data: Uint8ClampedArray | Uint8Array;
-  width: number;
-  height: number;
-}
+import { bitmapPixels, decodeBitmap, type PixelImage } from '../pixels.ts';
 
 /** Anything createImageBitmap takes (a Blob or File turns by its EXIF orientation), or pixels. */
 export type DetectorImage = PixelImage | ImageBitmapSource;
@@ -27,16 +21,14 @@ export async function readPixels(image: DetectorImage): Promise<PixelImage> {
   }
   let bitmap: ImageBitmap;
   try {
-    bitmap = await createImageBitmap(image, { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' });
+    bitmap = await decodeBitmap(image);
   } catch (cause) {
     throw new BackdropError('E_IMAGE', `The image could not be decoded: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
   try {
-    const { width, height } = bitmap;
-    const canvas = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
-    if (!canvas) throw new BackdropError('E_IMAGE', `The browser has no room for an image of ${width}x${height} pixels.`);
-    canvas.drawImage(bitmap, 0, 0);
-    return { data: canvas.getImageData(0, 0, width, height).data, width, height };
+    return bitmapPixels(bitmap);
+  } catch (cause) {
+    throw new BackdropError('E_IMAGE', `The browser has no room for an image of ${bitmap.width}x${bitmap.height} pixels.`, { cause });
   } finally {
     bitmap.close();
   }

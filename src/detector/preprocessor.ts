@@ -5,8 +5,10 @@ import type { KernelCache } from '../gpu/kernels.ts';
 import { Graph } from '../graph/graph.ts';
 import type { ParameterStore } from '../graph/parameters.ts';
 import { Program } from '../graph/program.ts';
-import { imageToTensor, resizeTable } from '../ops/preprocess.ts';
-import { type PixelImage, packPixels } from './image.ts';
+import { imageToTensor } from '../ops/preprocess.ts';
+import type { PixelImage } from '../pixels.ts';
+import { resizeTable } from '../resize-table.ts';
+import { packPixels } from './image.ts';
 
 const KEPT = 4;
 

@@ -1,5 +1,6 @@
 /** Pictures in the page: checked, decoded as PyTorch's side decodes them, and drawn with their boxes. */
 import { BackdropError } from '../errors.ts';
+import { bitmapPixels, decodeBitmap } from '../pixels.ts';
 import { imageHeader } from './image-size.ts';
 
 export const maxMegapixels = 100;
@@ -27,7 +28,7 @@ export async function decodeImage(blob: Blob, name: string): Promise<ImageBitmap
   if (header) checkSize(header.width, header.height, name);
   let bitmap: ImageBitmap;
   try {
-    bitmap = await createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' });
+    bitmap = await decodeBitmap(blob);
   } catch (cause) {
     const what = header ? `the ${header.format.toUpperCase()} data is damaged or cut off` : 'this is no picture that the browser can read';
     throw new BackdropError('E_IMAGE', `${name}: ${what}`, {
@@ -55,12 +56,8 @@ function checkSize(width: number, height: number, name: string): void {
 
 /** The pixels of a bitmap. Throws E_IMAGE where the browser cannot hold them. */
 export function imagePixels(bitmap: ImageBitmap, name: string): ImageData {
-  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const context = canvas.getContext('2d', { willReadFrequently: true });
-  if (!context) throw imageError(name, `the browser cannot hold ${bitmap.width} × ${bitmap.height} pixels`);
-  context.drawImage(bitmap, 0, 0);
   try {
-    return context.getImageData(0, 0, bitmap.width, bitmap.height);
+    return bitmapPixels(bitmap);
   } catch (cause) {
     throw new BackdropError('E_IMAGE', `${name}: the browser cannot hold ${bitmap.width} × ${bitmap.height} pixels`, { cause });
   }

@@ -5,6 +5,7 @@ import { BackdropError } from '../errors.ts';
 import { type AdapterInfo, type Gpu, openDevice } from '../gpu/device.ts';
 import { KernelCache } from '../gpu/kernels.ts';
 import type { ModelConfig } from '../models/configs.ts';
+import { decodeBitmap } from '../pixels.ts';
 import type { FileReport } from '../verification/report.ts';
 import { caseNames, verify } from '../verification/verify.ts';
 import { register } from './page-registry.ts';
@@ -62,7 +63,7 @@ async function fetchBlob(url: string, name: string): Promise<Blob> {
 async function decode(url: string, name: string): Promise<{ width: number; height: number; rgb: Uint8Array }> {
   let bitmap: ImageBitmap;
   try {
-    bitmap = await createImageBitmap(await fetchBlob(url, name), { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
+    bitmap = await decodeBitmap(await fetchBlob(url, name));
   } catch (cause) {
     if (cause instanceof BackdropError) throw cause;
     throw new BackdropError('E_IMAGE', `${name} could not be decoded: ${cause instanceof Error ? cause.message : cause}`, { cause });

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { resizeTable } from '../../src/ops/preprocess.ts';
+import { resizeTable } from '../../src/resize-table.ts';
 import { runOp } from '../setup/gpu-ops.ts';
 
 /** The picture behind tests/fixtures/preprocess: stripes, checks and a product, so that no two neighbours are alike. */
