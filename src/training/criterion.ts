@@ -9,12 +9,11 @@
  * the batch is in three small inputs (criterion-host.ts), and a row that counts for nothing has weights of zero.
  */
 import { type Graph, shapeError, type Tensor } from '../graph/graph.ts';
-import type { PointwiseRow } from '../graph/pointwise.ts';
 import { concatRows } from '../ops/concat.ts';
 import { gatherRows } from '../ops/gather.ts';
-import { bceWithLogits, sigmoidFocalLoss } from '../ops/losses.ts';
+import { bceWithLogits, sigmoidFocalLoss, varifocalLoss } from '../ops/losses.ts';
 import { logSoftmax, softmax } from '../ops/norm.ts';
-import { mul, pointwise, rows, scale } from '../ops/pointwise.ts';
+import { mul, scale } from '../ops/pointwise.ts';
 import { reduceColumns } from '../ops/reduce.ts';
 import { boxLosses, type MatcherWeights, pairCosts, setSums } from './criterion-operations.ts';
 
@@ -116,20 +115,6 @@ export interface Losses {
 }
 
 /**
- * Varifocal loss (arXiv 2008.13367) of the logit x, the same logit as a constant c, the target score y and the one-hot label o:
- * (alpha sigmoid(c)^gamma (1 - o) + y) times the binary cross-entropy of x with y. The weight gets no gradient.
- */
-const varifocal: PointwiseRow = {
-  name: 'varifocalDetached',
-  arity: 4,
-  value: (m, [x, c, y, o], [alpha, gamma]) => {
-    const p = m.sigmoid(c);
-    const weight = m.mul(m.constant(alpha), gamma === 2 ? m.mul(p, p) : m.pow(p, m.constant(gamma)));
-    return m.mul(m.add(m.mul(weight, m.sub(m.constant(1), o)), y), rows.bceWithLogits.value(m, [x, y], []));
-  },
-};
-
-/**
  * The losses of all sets.
  * @param match u32 [batch, rows of all sets, 1]: each row's line of the table
  */
@@ -155,7 +140,7 @@ export function criterion(joined: JoinedOutputs, targets: TargetTensors, match: 
 /** Classification loss of each row: [batch, rows, 1]. */
 function classify(logits: Tensor, hot: Tensor, iou: Tensor, { classification, alpha = 0.75, gamma = 2 }: CriterionOptions): Tensor {
   const element = (): Tensor => {
-    if (classification === 'vfl') return pointwise(varifocal, [logits, logits.detach(), mul(hot, iou), hot], [alpha, gamma]);
+    if (classification === 'vfl') return varifocalLoss(logits, mul(hot, iou), hot, { alpha, gamma });
     if (classification === 'focal') return sigmoidFocalLoss(logits, hot, { alpha, gamma });
     if (classification === 'bce') return bceWithLogits(logits, hot);
     return scale(mul(logSoftmax(logits), hot), -1);
