@@ -2,7 +2,7 @@
 // step may be taken at all.
 //
 //   norm = sqrt(sum of sums), factor = min(1, max_norm / (norm + 1e-6)) as torch.nn.utils.clip_grad_norm_, 1 without max_norm
-//   bad  = smallest place of a number that is not finite; where all are finite but their squares' sum is not, 0xfffffffe
+//   bad  = smallest of the chunks' bad; where all are finite but the squares' sum is not, 0xfffffffe
 //
 // One workgroup: each thread adds every 256th chunk in turn, then a tree.
 

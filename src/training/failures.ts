@@ -1,6 +1,10 @@
 /** What a training step says about numbers that are not finite. */
 import { BackdropError } from '../errors.ts';
-import { LOSSES, type TracedStep } from './trace.ts';
+import type { KernelTensors } from '../nn/training.ts';
+import type { Arena } from './arena.ts';
+import type { NonFinite } from './optimizer.ts';
+import type { TracedStep } from './trace.ts';
+import { LOSSES, type TrainedGraph } from './trained-graph.ts';
 
 function trainError(step: number, what: string, details: Record<string, unknown>): BackdropError {
   return new BackdropError('E_TRAIN_NAN', `In step ${step} ${what} had a number that is not finite; no parameter has changed.`, {
@@ -9,26 +13,50 @@ function trainError(step: number, what: string, details: Record<string, unknown>
   });
 }
 
-const LOSS_KINDS = ['classification', 'box', 'GIoU'];
-
-/** E_TRAIN_NAN for a tensor of the arenas: the losses, a gradient, a statistic, or the gradient's norm. */
-export function nonFiniteTensor(traced: TracedStep, step: number, { tensor, index }: { tensor: string; index: number }): BackdropError {
-  const { trained, statistics, sets } = traced;
-  const holds = ({ kernelKeys }: { kernelKeys: readonly string[] }) => kernelKeys.includes(tensor);
+/**
+ * E_TRAIN_NAN for what the optimizer has found: a parameter, a gradient or a statistic's next value by PyTorch's name, or the losses.
+ * @param lossAt what the loss at an index is called, where there are several
+ */
+export function nonFiniteTensor(
+  { trained, statistics }: TrainedGraph,
+  step: number,
+  found: NonFinite,
+  lossAt?: (index: number) => { what: string; tensor: string },
+): BackdropError {
+  if (found.in === 'norm') return trainError(step, "the gradient's norm", { tensor: 'gradient norm' });
+  const { tensor, index } = found;
+  const holds = ({ kernelKeys }: KernelTensors) => kernelKeys.includes(tensor);
   const parameter = trained.find(holds)?.name;
-  if (parameter) return trainError(step, `the gradient of ${parameter}`, { tensor: parameter, index });
-  const statistic = statistics.find(holds)?.name;
-  if (statistic) return trainError(step, statistic, { tensor: statistic, index });
-  if (tensor !== LOSSES) return trainError(step, `the ${tensor}`, { tensor });
-  const { suffix } = sets[Math.floor(index / LOSS_KINDS.length) % sets.length];
-  const kind = LOSS_KINDS[index % LOSS_KINDS.length];
-  return trainError(step, `the ${kind} loss of outputs ${suffix || 'of the last layer'}`, { tensor: `${tensor}${suffix}`, index });
+  const name = parameter ?? statistics.find(holds)?.name;
+  if (name)
+    return trainError(step, parameter && found.in === 'gradient' ? `the gradient of ${name}` : name, { tensor: name, in: found.in, index });
+  const { what, tensor: loss } = lossAt?.(index) ?? { what: 'the loss', tensor };
+  return trainError(step, what, { tensor: loss, index });
 }
 
-/** @throws BackdropError E_TRAIN_NAN when a matching cost is not finite, naming the outputs it comes from */
-export function checkCosts(traced: TracedStep, step: number, costs: Float32Array): void {
+const LOSS_KINDS = ['classification', 'box', 'GIoU'];
+
+/** Names of a criterion's losses [batch, sets, 3]. */
+export function criterionLoss({ sets }: TracedStep, index: number): { what: string; tensor: string } {
+  const { suffix } = sets[Math.floor(index / LOSS_KINDS.length) % sets.length];
+  const kind = LOSS_KINDS[index % LOSS_KINDS.length];
+  return { what: `the ${kind} loss of outputs ${suffix || 'of the last layer'}`, tensor: `${LOSSES}${suffix}` };
+}
+
+/**
+ * Looks at the matching costs, before they are used.
+ * @throws BackdropError E_TRAIN_NAN naming the parameter that is not finite, else the outputs that a cost comes from
+ */
+export async function checkCosts(traced: TracedStep, step: number, costs: Float32Array, parameters: Arena): Promise<void> {
   const bad = costs.findIndex((value) => !Number.isFinite(value));
   if (bad < 0) return;
+  const values = await parameters.read();
+  for (const { name, kernelKeys } of [...traced.trained, ...traced.statistics]) {
+    for (const key of kernelKeys) {
+      const index = values.get(key)!.findIndex((value) => !Number.isFinite(value));
+      if (index >= 0) throw trainError(step, name, { tensor: name, in: 'parameter', index });
+    }
+  }
   const matched = traced.sets.filter(({ denoising }) => !denoising);
   const rows = matched.flatMap(({ suffix, boxes }) => Array.from({ length: boxes.rows }, () => suffix));
   const suffix = rows[Math.floor(bad / traced.criterion.maxTargets) % rows.length];

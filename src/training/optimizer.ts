@@ -1,7 +1,7 @@
 /**
  * The optimizer: global-norm clipping, AdamW and the moving average over arenas, in three launches a segment. The order of a
  * step: the gradients are in place (or summed by `accumulate`), then `encode`. A number that is not finite anywhere in the
- * gradients, the statistics or the watched tensors leaves every parameter, moment and average as it was.
+ * parameters, gradients, statistics or watched tensors leaves every parameter, moment, average and statistic as it was.
  */
 import accumulateShader from '../../shaders/optimizer/accumulate.wgsl';
 import adamwShader from '../../shaders/optimizer/adamw.wgsl';
@@ -43,9 +43,11 @@ export interface StepStatus {
   norm: number;
   /** What it was multiplied with. */
   factor: number;
-  /** The first tensor that holds a number that is not finite, and where; `index` -1 when only the sum of squares overflowed. */
-  nonFinite: { tensor: string; index: number } | null;
+  nonFinite: NonFinite | null;
 }
+
+/** The first number that is not finite: of a parameter, else of a gradient, else only the sum of squares has overflowed. */
+export type NonFinite = { in: 'parameter' | 'gradient'; tensor: string; index: number } | { in: 'norm' };
 
 /** Elements of a chunk in optimizer/norm.wgsl. */
 const CHUNK = 64 * 32 * 4;
@@ -111,7 +113,7 @@ export class Optimizer {
     const bad = this.#buffer('chunk checks', chunks * 4);
     const placeholder = this.#buffer('no average', 256);
     const groups = { buffer: this.#settings, offset: GROUPS_AT };
-    const gradients = this.#total ?? this.gradients;
+    const gradients = this.stepGradients;
     const bases = layout.segments.map((_, i) => layout.segments.slice(0, i).reduce((a, b) => a + b, 0));
     const norm = await kernels.get({ shader: normShader as Shader });
     const clip = await kernels.get({ shader: clipShader as Shader });
@@ -124,7 +126,13 @@ export class Optimizer {
     this.#step.push(
       ...each((segment, base, length) => {
         const first = counts.slice(0, segment).reduce((a, b) => a + b, 0);
-        const bind = { g: at(gradients, segment), groups, sums: { buffer: sums }, bad: { buffer: bad } };
+        const bind = {
+          g: at(gradients, segment),
+          p: at(this.parameters, segment),
+          groups,
+          sums: { buffer: sums },
+          bad: { buffer: bad },
+        };
         return this.#launch(norm, normShader as Shader, bind, { base, length, first }, fold(counts[segment]));
       }),
       this.#launch(
@@ -223,6 +231,11 @@ export class Optimizer {
     record(pass, this.#step);
   }
 
+  /** Of the whole step: the sum where it has several parts. */
+  get stepGradients(): Arena {
+    return this.#total ?? this.gradients;
+  }
+
   get dispatches(): number {
     return this.#step.length;
   }
@@ -230,11 +243,14 @@ export class Optimizer {
   /** What the 16 bytes of `statusBuffer` say. */
   status(words: Uint32Array): StepStatus {
     const numbers = new Float32Array(words.buffer, words.byteOffset, 2);
-    const bad = words[2];
-    const overflow = bad === 0xfffffffe;
-    const found = bad === 0xffffffff || overflow ? null : this.layout.tensorAt(bad);
-    const nonFinite = found ? { tensor: found.name, index: found.index } : overflow ? { tensor: 'gradient norm', index: -1 } : null;
-    return { norm: numbers[0], factor: numbers[1], nonFinite };
+    return { norm: numbers[0], factor: numbers[1], nonFinite: this.#nonFinite(words[2]) };
+  }
+
+  #nonFinite(bad: number): NonFinite | null {
+    if (bad === 0xffffffff) return null;
+    if (bad === 0xfffffffe) return { in: 'norm' };
+    const { name, index } = this.layout.tensorAt(bad % 2 ** 31);
+    return { in: bad < 2 ** 31 ? 'parameter' : 'gradient', tensor: name, index };
   }
 
   destroy(): void {

@@ -2,15 +2,17 @@
  * A training step, recorded once and replayed: forward and matching costs, one read-back, the assignment in TypeScript, then
  * losses, gradients, clipping, AdamW and the moving average. Nothing is created in a step. What a step has given (losses, gradient
  * norm, whether all was finite) travels with the next step's read-back.
+ *
+ * A number that is not finite is found in the step it appears in, by the GPU, which then leaves parameters, moments, average and
+ * statistics as they were. The error comes from the same call where outputs or images show it, else from the next call of `step`
+ * (which takes no step then) or `finish`; who wants it at once calls `finish` behind every `step`, for a second read-back.
  */
 import { BackdropError } from '../errors.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { KernelCache } from '../gpu/kernels.ts';
-import { type ParameterSource, ParameterStore } from '../graph/parameters.ts';
-import { type OutputLocation, Program, type ProgramOptions } from '../graph/program.ts';
+import type { ParameterSource } from '../graph/parameters.ts';
+import type { OutputLocation, Program } from '../graph/program.ts';
 import type { DetectionTransformer } from '../models/rt-detr.ts';
-import type { KernelTensors } from '../nn/training.ts';
-import { ArenaLayout, type ArenaTensor } from './arena.ts';
 import { CriterionHost } from './criterion-host.ts';
 import {
   attentionGroups,
@@ -21,33 +23,20 @@ import {
   drawsFrom,
   seededDraws,
 } from './denoising.ts';
-import { checkCosts, checkImages, nonFiniteTensor } from './failures.ts';
-import { type GroupRule, type ParameterGroup, parameterGroups } from './groups.ts';
-import { Optimizer } from './optimizer.ts';
+import { checkCosts, checkImages, criterionLoss, nonFiniteTensor } from './failures.ts';
+import type { ParameterGroup } from './groups.ts';
+import type { Optimizer } from './optimizer.ts';
 import { floats, ReadBack } from './read-back.ts';
-import { averageDecay, rateFactor, type ScheduleOptions } from './schedule.ts';
-import { checkArrays, readArrays, type TrainingState, writeArrays } from './state.ts';
+import type { TrainingState } from './state.ts';
 import { mostTargets, type Targets } from './targets.ts';
-import { LOSSES, type StepShape, type TracedStep, traceStep } from './trace.ts';
+import { type StepShape, type TracedStep, traceStep } from './trace.ts';
+import { LOSSES } from './trained-graph.ts';
+import { OneAtATime, type OptimizerConfig, TrainedProgram } from './trained-program.ts';
 
-export interface TrainingConfig extends StepShape {
-  /** Learning rate and weight decay; 1e-4 each when left out. */
-  rate?: number;
-  decay?: number;
-  /** Parameter groups with rates and decays of their own. */
-  rules?: readonly GroupRule[];
-  betas?: readonly [number, number];
-  eps?: number;
-  /** The largest norm of the whole gradient, 0: not clipped; 0.1 when left out. */
-  maxNorm?: number;
-  /** The moving average; false keeps none. */
-  average?: { decay?: number; warmups?: number } | false;
-  schedule?: ScheduleOptions;
-  /** Allows steps of several batches, whose gradients are summed. */
-  accumulation?: boolean;
+/** RT-DETR's own where left out: the gradient's norm is clipped at 0.1. */
+export interface TrainingConfig extends StepShape, OptimizerConfig {
   /** Of the denoising queries' noise; 0 when left out. */
   seed?: number;
-  program?: Pick<ProgramOptions, 'fuse' | 'reuseMemory' | 'variants' | 'onProgress'>;
 }
 
 export interface TrainingBatch {
@@ -84,44 +73,28 @@ interface Pending {
 }
 
 export class TrainingStep {
-  readonly program: Program;
-  readonly optimizer: Optimizer;
-  readonly groups: readonly ParameterGroup[];
-  /** What is worth knowing about the groups' patterns. */
-  readonly notes: readonly string[];
   readonly #gpu: Gpu;
   readonly #config: TrainingConfig;
   readonly #traced: TracedStep;
+  readonly #trained: TrainedProgram;
   readonly #host: CriterionHost;
-  readonly #store: ParameterStore;
   readonly #readBack: ReadBack;
   readonly #costs: OutputLocation;
-  #steps = 0;
-  #updates = 0;
+  readonly #alone = new OneAtATime();
   #pending: Pending | null = null;
   /** Of the last step that is known to be good, when `step` has not given it yet. */
   #report: StepReport | null = null;
-  #busy = false;
 
-  private constructor(
-    gpu: Gpu,
-    config: TrainingConfig,
-    traced: TracedStep,
-    parts: { program: Program; optimizer: Optimizer; store: ParameterStore; groups: ParameterGroup[]; notes: string[] },
-  ) {
+  private constructor(gpu: Gpu, config: TrainingConfig, traced: TracedStep, trained: TrainedProgram) {
     this.#gpu = gpu;
     this.#config = config;
     this.#traced = traced;
-    this.program = parts.program;
-    this.optimizer = parts.optimizer;
-    this.#store = parts.store;
-    this.groups = parts.groups;
-    this.notes = parts.notes;
+    this.#trained = trained;
     const sets = traced.sets.map(({ suffix, boxes, denoising = false }) => ({ suffix, queries: boxes.rows, denoising }));
     this.#host = new CriterionHost(sets, config.batch, traced.criterion);
-    this.#costs = this.program.locate('costs');
-    const status = { buffer: this.optimizer.statusBuffer, offset: 0, bytes: 16 };
-    this.#readBack = new ReadBack(gpu, [this.#costs, this.program.locate(LOSSES), status]);
+    const { program, status } = trained;
+    this.#costs = program.locate('costs');
+    this.#readBack = new ReadBack(gpu, [this.#costs, program.locate(LOSSES), status]);
   }
 
   /**
@@ -136,46 +109,29 @@ export class TrainingStep {
     config: TrainingConfig,
   ): Promise<TrainingStep> {
     const traced = traceStep(model, config);
-    const { graph, trained, statistics } = traced;
-    const { groups, notes } = parameterGroups(
-      trained.map(({ name }) => name),
-      { rate: config.rate ?? 1e-4, decay: config.decay ?? 1e-4, rules: config.rules ?? [] },
-    );
-    const groupOf = new Map(groups.flatMap(({ names }, group) => names.map((name): [string, number] => [name, group])));
-    const arenaTensors = (list: readonly KernelTensors[], kind: ArenaTensor['kind']): ArenaTensor[] =>
-      list.flatMap(({ name, kernelKeys, tensors }) =>
-        kernelKeys.map((key, i) => ({ name: key, size: tensors[i].size, kind, group: groupOf.get(name) ?? 0 })),
-      );
-    const layout = new ArenaLayout(
-      [
-        { name: LOSSES, size: graph.results.get(LOSSES)!.size, kind: 'watched' },
-        ...arenaTensors(trained, 'trained'),
-        ...arenaTensors(statistics, 'statistics'),
-      ],
-      gpu.device.limits.maxStorageBufferBindingSize,
-    );
-    const { betas = [0.9, 0.999], eps = 1e-8, maxNorm = 0.1, accumulation = false } = config;
-    const optimizer = await Optimizer.create(gpu, kernels, layout, {
-      ...{ betas, eps, maxNorm, accumulation },
-      average: config.average !== false,
-    });
-    const store = new ParameterStore(gpu, source);
-    for (const tensor of [...trained, ...statistics]) {
-      const parts = tensor.fromPyTorch(await source.readFloat32(tensor.name));
-      tensor.kernelKeys.forEach((key, i) => {
-        store.place(key, optimizer.parameters.location(key));
-        optimizer.parameters.write(key, parts[i]);
-        optimizer.average?.write(key, parts[i]);
-      });
-    }
-    const results = (name: string) => optimizer.gradients.location(name);
-    const program = await Program.build(gpu, kernels, graph, store, { ...config.program, results, readBack: false });
-    return new TrainingStep(gpu, config, traced, { program, optimizer, store, groups, notes });
+    return new TrainingStep(gpu, config, traced, await TrainedProgram.build(gpu, kernels, traced, source, { maxNorm: 0.1, ...config }));
+  }
+
+  get program(): Program {
+    return this.#trained.program;
+  }
+
+  get optimizer(): Optimizer {
+    return this.#trained.optimizer;
+  }
+
+  get groups(): readonly ParameterGroup[] {
+    return this.#trained.groups;
+  }
+
+  /** What is worth knowing about the groups' patterns. */
+  get notes(): readonly string[] {
+    return this.#trained.notes;
   }
 
   /** Launches of a step, the optimizer's included. */
   get dispatches(): number {
-    return this.program.steps.length + this.optimizer.dispatches;
+    return this.#trained.dispatches;
   }
 
   /**
@@ -185,12 +141,12 @@ export class TrainingStep {
    *   the outputs of this step, which is then not taken, or in losses or gradients of the step before, which has changed nothing
    */
   async step(batches: TrainingBatch | readonly TrainingBatch[], options: StepOptions = {}): Promise<StepReport | null> {
-    return this.#alone(() => this.#step('image' in batches ? [batches] : batches, options));
+    return this.#alone.run(() => this.#step('image' in batches ? [batches] : batches, options));
   }
 
   /** The last step's report, when `step` has not given it yet. @throws BackdropError E_TRAIN_NAN as `step` */
   async finish(): Promise<StepReport | null> {
-    return this.#alone(async () => {
+    return this.#alone.run(async () => {
       if (!this.#pending) return this.#takeReport();
       const [, losses, status] = await this.#readBack.submit(this.#gpu.device.createCommandEncoder());
       this.#settle(losses, status);
@@ -199,20 +155,16 @@ export class TrainingStep {
   }
 
   async #step(batches: readonly TrainingBatch[], { epoch = 0, draws }: StepOptions): Promise<StepReport | null> {
-    const { batch, seed = 0, accumulation = false, schedule = {} } = this.#config;
-    if (batches.length === 0 || (batches.length > 1 && !accumulation)) {
-      throw new BackdropError('E_INPUT', `A step of ${batches.length} batches was asked for.`, {
-        hint: 'Build the training step with `accumulation` to sum the gradients of several batches.',
-      });
-    }
+    const { batch, seed = 0 } = this.#config;
+    this.#trained.checkBatches(batches.length);
     const { denoising } = this.#traced;
     const all = batches.flatMap(({ targets }) => targets);
     const layout = denoisingLayout(denoising, mostTargets(all));
     const prepared = batches.map(({ targets }) => this.#host.targets(targets, layout, all));
     checkImages(batches);
-    const number = this.#steps;
+    const number = this.#trained.steps;
     const noise = draws ?? seededDraws(seed, number);
-    const rates = this.groups.map(({ rate }) => rate * rateFactor(number, epoch, schedule));
+    const rates = this.#trained.rates(epoch);
     const report: Pending['report'] = { step: number, loss: 0, terms: {}, rates };
     for (const [part, { image, targets }] of batches.entries()) {
       this.program.write('image', image);
@@ -225,12 +177,9 @@ export class TrainingStep {
       pass.end();
       const [words, losses, status] = await this.#readBack.submit(encoder);
       this.#settle(losses, status);
-      if (part === 0) {
-        this.#steps += 1;
-        this.#configure(rates);
-      }
+      if (part === 0) this.#trained.begin(rates);
       const costs = floats(words);
-      checkCosts(this.#traced, number, costs);
+      await checkCosts(this.#traced, number, costs, this.optimizer.parameters);
       this.program.write('match', this.#host.match(costs, targets, layout));
       const last = part === batches.length - 1;
       this.#update(part === 0, last);
@@ -248,21 +197,12 @@ export class TrainingStep {
     this.program.write('denoising.groups', attentionGroups(denoising, layout, queries));
   }
 
-  #configure(rates: readonly number[]): void {
-    const step = this.#updates + 1;
-    const groups = this.groups.map(({ decay }, i) => ({ rate: rates[i], decay }));
-    const { average } = this.#config;
-    this.optimizer.configure({ step, groups, ...(average === false ? {} : { decay: averageDecay(step, average) }) });
-  }
-
   /** Losses, gradients, and with the step's last part the change of the parameters. */
   #update(first: boolean, last: boolean): void {
     const { device, counters } = this.#gpu;
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    this.program.encode(pass, this.#costs.ready);
-    if (this.#config.accumulation) this.optimizer.accumulate(pass, first);
-    if (last) this.optimizer.encode(pass);
+    this.#trained.encode(pass, this.#costs.ready, { first, last });
     pass.end();
     counters.submits += 1;
     device.queue.submit([encoder.finish()]);
@@ -279,8 +219,8 @@ export class TrainingStep {
     for (const [name, value] of Object.entries(terms)) report.terms[name] = (report.terms[name] ?? 0) + value;
     if (!last) return;
     const { norm, nonFinite } = this.optimizer.status(status);
-    if (nonFinite) throw nonFiniteTensor(this.#traced, report.step, nonFinite);
-    this.#updates += 1;
+    if (nonFinite) throw nonFiniteTensor(this.#traced, report.step, nonFinite, (index) => criterionLoss(this.#traced, index));
+    this.#trained.updates += 1;
     this.#report = { ...report, norm };
   }
 
@@ -292,55 +232,22 @@ export class TrainingStep {
 
   /** All that a resumed run needs, once the last step is known to be good. @throws BackdropError E_INPUT before `finish` */
   async save(): Promise<TrainingState> {
-    return this.#alone(async () => {
+    return this.#alone.run(async () => {
       if (this.#pending)
         throw new BackdropError('E_INPUT', 'The last step has not been looked at.', { hint: 'Call finish() before save().' });
-      const { trained, statistics } = this.#traced;
-      const { parameters, firstMoments, secondMoments, average } = this.optimizer;
-      return {
-        steps: this.#steps,
-        updates: this.#updates,
-        parameters: await readArrays(parameters, [...trained, ...statistics]),
-        firstMoments: await readArrays(firstMoments, trained),
-        secondMoments: await readArrays(secondMoments, trained),
-        average: average && (await readArrays(average, [...trained, ...statistics])),
-      };
+      return this.#trained.save();
     });
   }
 
   /** Continues where `save` was called. @throws BackdropError E_CKPT_ARCH, E_CKPT_SHAPE when the state is another model's */
   load(state: TrainingState): void {
-    const { trained, statistics } = this.#traced;
-    const { parameters, firstMoments, secondMoments, average } = this.optimizer;
-    const both = [...trained, ...statistics];
-    const lists = [
-      { what: 'value', arena: parameters, arrays: state.parameters, tensors: both },
-      { what: 'first moment', arena: firstMoments, arrays: state.firstMoments, tensors: trained },
-      { what: 'second moment', arena: secondMoments, arrays: state.secondMoments, tensors: trained },
-      ...(average ? [{ what: 'average', arena: average, arrays: state.average ?? {}, tensors: both }] : []),
-    ];
-    for (const { what, arrays, tensors } of lists) checkArrays(what, arrays, tensors);
-    for (const { arena, arrays, tensors } of lists) writeArrays(arena, arrays, tensors);
-    this.#steps = state.steps;
-    this.#updates = state.updates;
+    this.#trained.load(state);
     this.#pending = null;
     this.#report = null;
   }
 
-  async #alone<T>(body: () => Promise<T>): Promise<T> {
-    if (this.#busy) throw new BackdropError('E_INPUT', 'A training step is running.', { hint: 'Await each call before the next.' });
-    this.#busy = true;
-    try {
-      return await body();
-    } finally {
-      this.#busy = false;
-    }
-  }
-
   destroy(): void {
-    this.program.destroy();
-    this.optimizer.destroy();
-    this.#store.destroy();
+    this.#trained.destroy();
     this.#readBack.destroy();
   }
 }

@@ -225,24 +225,24 @@ describe('a number that is not finite', () => {
   };
 
   it.each([
-    [[['b.weight', 20010, NaN]], { tensor: 'b.weight', index: 20010 }],
-    [[['b.weight', 0, Infinity]], { tensor: 'b.weight', index: 0 }],
+    [[['b.weight', 20010, NaN]], { in: 'gradient', tensor: 'b.weight', index: 20010 }],
+    [[['b.weight', 0, Infinity]], { in: 'gradient', tensor: 'b.weight', index: 0 }],
     [
       [
         ['c.weight', 0, -Infinity],
         ['a.weight', 62, NaN],
       ],
-      { tensor: 'a.weight', index: 62 },
+      { in: 'gradient', tensor: 'a.weight', index: 62 },
     ],
-    [[['a.running_var', 69, NaN]], { tensor: 'a.running_var', index: 69 }],
+    [[['a.running_var', 69, NaN]], { in: 'gradient', tensor: 'a.running_var', index: 69 }],
     [
       [
         ['b.weight', 3, NaN],
         ['loss', 4, NaN],
       ],
-      { tensor: 'loss', index: 4 },
+      { in: 'gradient', tensor: 'loss', index: 4 },
     ],
-    [[['b.bias', 64, 3e38]], { tensor: 'gradient norm', index: -1 }],
+    [[['b.bias', 64, 3e38]], { in: 'norm' }],
   ] as [[string, number, number][], object][])('%j is named and changes nothing', async (changes, nonFinite) => {
     const initial = own(draw(1));
     const steps = [
@@ -258,5 +258,19 @@ describe('a number that is not finite', () => {
       expect(states[2].status.nonFinite).toBeNull();
       expect(differing(states[2].parameters, states[1].parameters)).toBeDefined();
     }
+  });
+
+  it.each([
+    ['b.weight', 20010, NaN],
+    ['a.running_var', 69, -Infinity],
+  ] as const)('in the parameter %s is named before any gradient', async (tensor, index, value) => {
+    const initial = own(draw(1));
+    initial[tensor] = initial[tensor].with(index, value);
+    const steps = [{ parts: [poison([['c.weight', 0, NaN]])], settings }];
+    const { states } = await run({ tensors, options: {}, initial, steps });
+    expect(states[0].status.nonFinite).toEqual({ in: 'parameter', tensor, index });
+    expect(differing(own(states[0].parameters), initial)).toBeUndefined();
+    const zeros = Object.fromEntries(tensors.map(({ name, size }) => [name, new Float32Array(size)]));
+    expect(differing(states[0].first, zeros)).toBeUndefined();
   });
 });

@@ -169,19 +169,57 @@ describe('numbers that are not finite', () => {
     expectSameBits(spoilt.state, one.state);
   });
 
-  it('in the outputs are found before the step is taken', async () => {
+  /** A step with a parameter spoilt: what is said, and that all else is as the step before left it. */
+  async function spoil(parameter: string, name: string, value = Number.NaN) {
     const given = await seeded(tiny, 1);
     const one = await run(given);
-    const parameter = 'decoder.dec_score_head.0.weight bias';
-    const spoilt = await run({ ...given, steps: 2, spoil: { step: 1, parameter } });
+    const spoilt = await run({ ...given, steps: 2, spoil: { step: 1, parameters: [{ key: parameter, value }] } });
     expect(spoilt.reports).toEqual(one.reports);
-    expect(spoilt.errors.map(({ step, code, details }) => [step, code, details.step, details.tensor])).toEqual([
-      [1, 'E_TRAIN_NAN', 1, 'outputs_aux_0'],
-    ]);
-    const name = 'decoder.dec_score_head.0.bias';
-    expect(spoilt.state.parameters[name].every(Number.isNaN)).toBe(true);
+    const { [name]: values } = spoilt.state.parameters;
+    expect(values.every((found) => Object.is(found, Math.fround(value)))).toBe(true);
     spoilt.state.parameters[name] = one.state.parameters[name];
     expectSameBits({ ...spoilt.state, steps: 1 }, one.state);
+    return spoilt.errors.map(({ step, code, details }) => [step, code, details.step, details.in, details.tensor]);
+  }
+
+  it('in a parameter that reaches the outputs are found before the step is taken', async () => {
+    const name = 'decoder.dec_score_head.0.bias';
+    expect(await spoil('decoder.dec_score_head.0.weight bias', name)).toEqual([[1, 'E_TRAIN_NAN', 1, 'parameter', name]]);
+  });
+
+  it('in a parameter that a maximum may hide are found all the same', async () => {
+    const name = 'backbone.res_layers.0.blocks.0.branch2a.norm.bias';
+    expect(await spoil(name, name)).toEqual([[expect.any(Number), 'E_TRAIN_NAN', 1, 'parameter', name]]);
+  });
+
+  it('in the outputs of finite parameters are named after the outputs', async () => {
+    const given = await seeded(tiny, 1);
+    // What the last norm makes infinite, the score head adds with both signs.
+    const parameters = [{ key: 'decoder.decoder.layers.1.norm3.weight', value: 3e38 }];
+    const { errors, reports } = await run({ ...given, spoil: { step: 0, parameters } });
+    expect(reports).toEqual([]);
+    expect(errors.map(({ step, code, details }) => [step, code, details.tensor])).toEqual([[0, 'E_TRAIN_NAN', 'outputs']]);
+  });
+
+  it('in a gradient alone change nothing, and finish says so before another step', async () => {
+    const given = await seeded(tiny, 0);
+    const layer = 'encoder.encoder.0.layers.0';
+    // GELU(0) = 0 hides the large weights from the losses, GELU'(0) = 1/2 shows them to the gradient.
+    const parameters = [
+      { key: `${layer}.linear1.weight weight`, value: 0 },
+      { key: `${layer}.linear1.weight bias`, value: 0 },
+      { key: `${layer}.linear2.weight weight`, value: 3e38 },
+    ];
+    const { state: start } = await run({ ...given, spoil: { step: 0, parameters } });
+    const { state, errors, reports } = await run({ ...given, steps: 1, spoil: { step: 0, parameters } });
+    expect(reports).toEqual([]);
+    expect(errors).toEqual([
+      expect.objectContaining({ step: 1, code: 'E_TRAIN_NAN', details: expect.objectContaining({ step: 0, in: 'gradient' }) }),
+    ]);
+    expect(errors[0].message).toMatch(/the gradient of \S+ had a number that is not finite; no parameter has changed/);
+    for (const name of parameters.map(({ key }) => key.replace(/(weight|bias) (weight|bias)$/, '$2')))
+      start.parameters[name] = state.parameters[name];
+    expectSameBits({ ...state, steps: 0 }, start);
   });
 
   it('in the losses are reported with the next read-back, and the step was not taken', async () => {

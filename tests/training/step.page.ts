@@ -30,8 +30,8 @@ export interface StepCase {
   noise?: Noise;
   steps: number;
   from?: TrainingState;
-  /** Before this step (counted from 0 in this call) a parameter or image gets a number that is not finite. */
-  spoil?: { step: number; parameter?: string; image?: boolean };
+  /** Before this step (counted from 0 in this call) parameters get a value, or the image numbers that are not finite. */
+  spoil?: { step: number; parameters?: { key: string; value: number }[]; image?: boolean };
 }
 
 export interface StepAnswer {
@@ -96,9 +96,9 @@ register<StepCase>('training step', async (given): Promise<StepAnswer> => {
     for (let k = 0; k < given.steps; k++) {
       const spoilt = given.spoil?.step === k ? given.spoil : null;
       const used = spoilt?.image ? batches.map((part) => ({ ...part, image: part.image.map(() => Number.NaN) })) : batches;
-      if (spoilt?.parameter) {
-        const { bytes } = step.optimizer.parameters.location(spoilt.parameter);
-        step.optimizer.parameters.write(spoilt.parameter, new Float32Array(bytes / 4).fill(Number.NaN));
+      for (const { key, value } of spoilt?.parameters ?? []) {
+        const { bytes } = step.optimizer.parameters.location(key);
+        step.optimizer.parameters.write(key, new Float32Array(bytes / 4).fill(value));
       }
       await attempt(k, () => step.step(used, given.noise ? { draws: recorded(given.noise) } : {}));
     }

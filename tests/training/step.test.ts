@@ -3,7 +3,8 @@ import { expect, it } from 'vitest';
 import { accessesOf, lower } from '../../src/graph/lower.ts';
 import type { ModelConfig } from '../../src/models/configs.ts';
 import { buildModel } from '../../src/models/rt-detr.ts';
-import { LOSSES, type StepShape, traceStep } from '../../src/training/trace.ts';
+import { type StepShape, traceStep } from '../../src/training/trace.ts';
+import { LOSSES } from '../../src/training/trained-graph.ts';
 import { smallModels } from '../models/small-models.ts';
 
 const shape: StepShape = { batch: 2, maxTargets: 4 };
