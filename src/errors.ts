@@ -16,6 +16,7 @@ export type ErrorCode =
   | 'E_MODEL_CONFIG'
   | 'E_INPUT'
   | 'E_IMAGE'
+  | 'E_DATA'
   | 'E_CKPT_NOT_CHECKPOINT'
   | 'E_CKPT_TRUNCATED'
   | 'E_CKPT_ZIP'
