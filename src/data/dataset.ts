@@ -1,6 +1,7 @@
 /** A labelled set of images in the one form that everything after the readers knows: absolute boxes, labels counted from 0. */
 
-export type Split = 'train' | 'val' | 'test';
+export const splitNames = ['train', 'val', 'test'] as const;
+export type Split = (typeof splitNames)[number];
 
 export interface Category {
   /** As the files have it; kept for export. */
@@ -41,4 +42,6 @@ export interface DataDirectory {
   list(): Promise<readonly string[]>;
   /** @throws BackdropError E_DATA when there is no such file */
   read(path: string): Promise<Blob>;
+  /** Bytes [begin, end) as far as the file reaches, and the size of the whole: where reading all of it would be waste (over HTTP). */
+  part?(path: string, begin: number, end: number): Promise<{ bytes: Uint8Array; size: number }>;
 }

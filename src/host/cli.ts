@@ -3,6 +3,7 @@ import { didYouMean } from '../spelling.ts';
 import { type Args, type CommandSpec, columns, commandHelp, parseCommand, usageError } from './args.ts';
 import { bench } from './commands/bench.ts';
 import { convert, inspect } from './commands/checkpoints.ts';
+import { data } from './commands/data/index.ts';
 import { demo } from './commands/demo.ts';
 import { detect } from './commands/detect.ts';
 import { doctor } from './commands/doctor.ts';
@@ -16,10 +17,19 @@ export interface Command {
   run(args: Args, io: Io): Promise<number>;
 }
 
-const commands: readonly Command[] = [detect, verify, doctor, bench, convert, inspect, demo];
+/** Commands that share their first word; each one's name holds both ("data check"). */
+export interface CommandGroup {
+  name: string;
+  summary: string;
+  commands: readonly Command[];
+}
+
+const commands: readonly (Command | CommandGroup)[] = [detect, data, verify, doctor, bench, convert, inspect, demo];
+
+const headOf = (entry: Command | CommandGroup): { name: string; summary: string } => ('spec' in entry ? entry.spec : entry);
 
 function overview(): string {
-  const rows = commands.map(({ spec }) => [spec.name, spec.summary] as const);
+  const rows = commands.map((entry) => [headOf(entry).name, headOf(entry).summary] as const);
   return [
     'Backdrop: object detection with Association DETR on WebGPU, in headless Chrome.',
     '',
@@ -67,24 +77,58 @@ export async function main(argv: string[]): Promise<number> {
   }
 }
 
+function groupOverview({ name, summary, commands }: CommandGroup): string {
+  return [
+    `backdrop ${name}: ${summary}`,
+    '',
+    'Commands:',
+    ...columns(commands.map(({ spec }) => [spec.name, spec.summary] as const)),
+    '',
+    `"backdrop ${name} COMMAND --help" has the options and examples of a command.`,
+    '',
+  ].join('\n');
+}
+
+function unknownCommand(name: string, names: readonly string[]) {
+  const near = didYouMean(name, names);
+  return usageError(`unknown command "${name}"${near ? `; did you mean "${near}"?` : ''}`, `Commands: ${names.join(', ')}.`);
+}
+
 async function dispatch(argv: string[], io: Io): Promise<number> {
   const [name, ...rest] = argv;
+  const find = (wanted: string | undefined) => commands.find((entry) => headOf(entry).name === wanted);
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    const topic = commands.find(({ spec }) => name === 'help' && spec.name === rest[0]);
-    process.stdout.write(topic ? commandHelp(topic.spec) : overview());
+    const topic = name === 'help' ? find(rest[0]) : undefined;
+    process.stdout.write(!topic ? overview() : 'spec' in topic ? commandHelp(topic.spec) : groupOverview(topic));
     return name === undefined ? 2 : 0;
   }
   if (name === '--version' || name === 'version') {
     process.stdout.write(`${version()}\n`);
     return 0;
   }
-  const command = commands.find(({ spec }) => spec.name === name);
-  if (!command) {
-    const names = commands.map(({ spec }) => spec.name);
-    const near = didYouMean(name, names);
-    throw usageError(`unknown command "${name}"${near ? `; did you mean "${near}"?` : ''}`, `Commands: ${names.join(', ')}.`);
+  const entry = find(name);
+  if (!entry)
+    throw unknownCommand(
+      name,
+      commands.map((each) => headOf(each).name),
+    );
+  if ('spec' in entry) return runCommand(entry, rest, io);
+  const [word, ...after] = rest;
+  if (word === undefined || word === '--help' || word === '-h') {
+    process.stdout.write(groupOverview(entry));
+    return word === undefined ? 2 : 0;
   }
-  const args = parseCommand(command.spec, rest);
+  const command = entry.commands.find(({ spec }) => spec.name === `${name} ${word}`);
+  if (!command)
+    throw unknownCommand(
+      `${name} ${word}`,
+      entry.commands.map(({ spec }) => spec.name),
+    );
+  return runCommand(command, after, io);
+}
+
+async function runCommand(command: Command, argv: string[], io: Io): Promise<number> {
+  const args = parseCommand(command.spec, argv);
   if (args.values.help) {
     process.stdout.write(commandHelp(command.spec));
     return 0;

@@ -1,7 +1,8 @@
 /** Pictures in the page: checked, decoded as PyTorch's side decodes them, and drawn with their boxes. */
+
+import { imageHeader } from '../data/image-size.ts';
 import { BackdropError } from '../errors.ts';
 import { bitmapPixels, decodeBitmap } from '../pixels.ts';
-import { imageHeader } from './image-size.ts';
 
 export const maxMegapixels = 100;
 const maxBytes = 512 * 2 ** 20;

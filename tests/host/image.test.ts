@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { imageHeader } from '../../src/host/image-size.ts';
+import { imageHeader } from '../../src/data/image-size.ts';
 import { page } from '../setup/gpu.ts';
 
 interface Picture {
@@ -71,18 +71,23 @@ function resized(png: Uint8Array, width: number, height: number): Uint8Array {
 
 describe('the header of a picture', () => {
   it.each(['png', 'jpeg', 'webp'])('gives the size of a %s', async (format) => {
-    expect(imageHeader(await make(`image/${format}`, 100, 60))).toEqual({ format, width: 100, height: 60 });
+    expect(imageHeader(await make(`image/${format}`, 100, 60))).toEqual({ format, width: 100, height: 60, orientation: 1 });
   });
 
   it('gives the size of GIF and BMP, and that of a JPEG behind its EXIF', async () => {
     const gif = new Uint8Array([...new TextEncoder().encode('GIF89a'), 44, 1, 200, 0]);
-    expect(imageHeader(gif)).toEqual({ format: 'gif', width: 300, height: 200 });
+    expect(imageHeader(gif)).toEqual({ format: 'gif', width: 300, height: 200, orientation: 1 });
     const bmp = new Uint8Array(30);
     bmp.set([0x42, 0x4d]);
     new DataView(bmp.buffer).setInt32(18, 40, true);
     new DataView(bmp.buffer).setInt32(22, -30, true);
-    expect(imageHeader(bmp)).toEqual({ format: 'bmp', width: 40, height: 30 });
-    expect(imageHeader(withOrientation(await make('image/jpeg', 80, 40), 6))).toEqual({ format: 'jpeg', width: 80, height: 40 });
+    expect(imageHeader(bmp)).toEqual({ format: 'bmp', width: 40, height: 30, orientation: 1 });
+    expect(imageHeader(withOrientation(await make('image/jpeg', 80, 40), 6))).toEqual({
+      format: 'jpeg',
+      width: 80,
+      height: 40,
+      orientation: 6,
+    });
   });
 
   it('never fails on any bytes', () => {
