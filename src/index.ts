@@ -15,6 +15,7 @@ export {
   type Timings,
 } from './detector/detector.ts';
 export type { DetectorImage } from './detector/image.ts';
+export { type BackgroundMap, backgroundEnergy, classHeatmap, type Inspection, type SamplingPoint } from './detector/inspection.ts';
 export { type Box, type Detection, type PostprocessOptions, postprocess } from './detector/postprocess.ts';
 export { runSelfTest, type SelfTestCheck, type SelfTestResult } from './detector/self-test.ts';
 export { modelFor, type WeightSource } from './detector/weights.ts';

@@ -11,6 +11,7 @@ import type { ModelConfig } from '../models/configs.ts';
 import { checkInputSize, DetectionTransformer } from '../models/rt-detr.ts';
 import { cocoClasses } from './coco.ts';
 import { type DetectorImage, readPixels } from './image.ts';
+import { Inspection, traceInspection } from './inspection.ts';
 import { type Detection, postprocess } from './postprocess.ts';
 import { Preprocessor } from './preprocessor.ts';
 import { runSelfTest, type SelfTestResult } from './self-test.ts';
@@ -52,8 +53,13 @@ export interface DetectOptions {
   remap?: boolean;
   /** Input size of this call. */
   size?: InputSize;
+  /** False leaves the Association Encoder out: the same weights without the background. */
+  background?: boolean;
   signal?: AbortSignal;
 }
+
+/** What a recorded network gives: detections, detections without the Association Encoder, or a look inside. */
+type Kind = 'detect' | 'plain' | 'inspect';
 
 /** Milliseconds. */
 export interface Timings {
@@ -206,7 +212,8 @@ export class Detector {
     const begin = performance.now();
     const pixels = await readPixels(image);
     signal?.throwIfAborted();
-    const program = await this.#program(options.size === undefined ? this.#size : sizeOf(options.size), signal ? { signal } : {});
+    const size = options.size === undefined ? this.#size : sizeOf(options.size);
+    const program = await this.#program(size, signal ? { signal } : {}, options.background === false ? 'plain' : 'detect');
     const decoded = performance.now();
     await this.#preprocessor.run(pixels, program, 'image');
     // Waits only so that the two times can be told apart.
@@ -238,16 +245,43 @@ export class Detector {
     return { detections, timings, width, height };
   }
 
+  /**
+   * Runs the network once more with its inner results kept.
+   * @throws BackdropError as `detect`
+   */
+  inspect(image: DetectorImage, { size, signal }: Pick<DetectOptions, 'size' | 'signal'> = {}): Promise<Inspection> {
+    const result = this.#queue.then(async () => {
+      const pixels = await readPixels(image);
+      signal?.throwIfAborted();
+      const program = await this.#program(size === undefined ? this.#size : sizeOf(size), signal ? { signal } : {}, 'inspect');
+      await this.#preprocessor.run(pixels, program, 'image');
+      return new Inspection(this.config, program.graph, await program.run({}));
+    });
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+
+  #trace(size: readonly [number, number], kind: Kind): Graph {
+    if (kind === 'inspect') return traceInspection(this.#model, size);
+    const model = kind === 'plain' ? new DetectionTransformer({ ...this.config, associationEncoder: null }) : this.#model;
+    const graph = new Graph();
+    const { logits, boxes } = model.trace(graph, graph.input('image', [1, ...size, 3]));
+    graph.output('logits', logits);
+    graph.output('boxes', boxes);
+    return graph;
+  }
+
   /** The recorded network for an input size; made when it is first asked for. */
-  async #program(size: readonly [number, number], options: Pick<LoadOptions, 'onProgress' | 'signal'>): Promise<Program> {
-    const key = size.join('x');
+  async #program(
+    size: readonly [number, number],
+    options: Pick<LoadOptions, 'onProgress' | 'signal'>,
+    kind: Kind = 'detect',
+  ): Promise<Program> {
+    const key = [...size, ...(kind === 'detect' ? [] : [kind])].join('x');
     const known = this.#programs.get(key);
     if (known) return known;
     const { onProgress, signal } = options;
-    const graph = new Graph();
-    const { logits, boxes } = this.#model.trace(graph, graph.input('image', [1, ...size, 3]));
-    graph.output('logits', logits);
-    graph.output('boxes', boxes);
+    const graph = this.#trace(size, kind);
     const specs = [...graph.parameters.values()].map((t) => t.parameter!);
     await this.#parameters.load(specs, ({ loaded, total }) => {
       signal?.throwIfAborted();

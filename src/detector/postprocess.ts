@@ -14,6 +14,8 @@ export interface Detection {
   label: string;
   /** Index of the class, or its COCO category id where that was asked for. */
   labelId: number;
+  /** Which of the decoder's queries found it: its row in the outputs, and in an `Inspection`. */
+  query: number;
   /** Pixels of the original image. Not clipped: a box may reach over the edge. */
   box: Box;
 }
@@ -58,6 +60,7 @@ export function postprocess(logits: ArrayLike<number>, boxes: ArrayLike<number>,
       score,
       label: labels[label] ?? `class ${label}`,
       labelId: remap ? (cocoCategoryIds[label] ?? label) : label,
+      query,
       box: {
         xmin: (cx - w / 2) * width,
         ymin: (cy - h / 2) * height,

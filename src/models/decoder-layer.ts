@@ -59,7 +59,9 @@ export class DecoderLayer {
     const { graph } = context;
     const own = graph.scoped('self_attn', () => this.#selfAttention.forward(context, x, position, mask));
     const first = this.#norms[0].forward(context, add(x, context.tap(`${stage}.self_attn`, own)));
-    const seen = graph.scoped('cross_attn', () => this.#crossAttention.forward(context, add(first, position), boxes, value, shapes));
+    const seen = graph.scoped('cross_attn', () =>
+      this.#crossAttention.forward(context, add(first, position), boxes, value, shapes, `${stage}.cross_attn`),
+    );
     const second = this.#norms[1].forward(context, add(first, context.tap(`${stage}.cross_attn`, seen)));
     const inner = relu(this.#linear1.forward(context, second));
     const sum = add(second, this.#linear2.forward(context, inner));

@@ -72,10 +72,20 @@ export class MSDeformableAttention {
    * @param reference boxes cx, cy, w, h in 0..1 [batch, queries, 4]
    * @param value projected memory [batch, tokens of all levels, size]
    * @param shapes [height, width] of each level
+   * @param stage where it stands, for taps `<stage>.sampling_offsets` and `<stage>.attention_weights` (logits)
    */
-  forward(context: Context, query: Tensor, reference: Tensor, value: Tensor, shapes: readonly (readonly [number, number])[]): Tensor {
+  forward(
+    context: Context,
+    query: Tensor,
+    reference: Tensor,
+    value: Tensor,
+    shapes: readonly (readonly [number, number])[],
+    stage: string,
+  ): Tensor {
     const { heads, points, method } = this.#options;
     const [offsets, weights] = this.#sampling(context, query);
+    context.tap(`${stage}.sampling_offsets`, offsets);
+    context.tap(`${stage}.attention_weights`, weights);
     const mixed = deformableAttention(value, offsets, weights, reference, {
       heads,
       shapes,

@@ -141,3 +141,23 @@ register<{ faulty: string; sound?: string }>('self-test of a faulty driver', asy
   const result = await runSelfTest(gpu, new FaultyKernels(gpu, (name) => name.startsWith(faulty) && name !== sound));
   return result;
 });
+
+register<{ config: ModelConfig }>('inspect', async ({ config }) => {
+  const gpu = await device();
+  const image = picture('a', 150, 90);
+  const detector = await Detector.load(weightsOf(config), { model: config, gpu });
+  const bare = { ...config, associationEncoder: null };
+  const plain = await Detector.load(weightsOf(bare), { model: bare, gpu });
+  const inspection = await detector.inspect(image);
+  const everything = { threshold: 0, maxResults: 300 };
+  const reply = {
+    background: inspection.background,
+    points: Array.from({ length: config.queries }, (_, query) => inspection.samplingPoints(query)),
+    without: (await detector.detect(image, { ...everything, background: false })).detections,
+    never: (await plain.detect(image, everything)).detections,
+    with: (await detector.detect(image, everything)).detections,
+  };
+  detector.dispose();
+  plain.dispose();
+  return reply;
+});

@@ -72,7 +72,7 @@ const deformableModule: CaseRecipe = (b) => {
   const layer = b.module((scope) => deformableLayer(b, scope, query.columns));
   const context = b.context();
   const value = layer.value.forward(context, b.input('value'));
-  b.output('out', layer.forward(context, query, reference(b), value, b.attr<Shapes>('spatial_shapes')));
+  b.output('out', layer.forward(context, query, reference(b), value, b.attr<Shapes>('spatial_shapes'), 'cross_attn'));
 };
 
 /** Locations and weights are given; points are the same in every level, or listed. */
@@ -129,7 +129,7 @@ export const attentionCases: Record<string, CaseRecipe> = {
     const mask = b.has('mask') ? additiveMask(b, 'mask', b.isBoolean('mask')) : null;
     const first = made.norms[0].forward(context, add(x, made.attention.forward(b, [query, query, x], mask)));
     const value = made.cross.value.forward(context, b.input('memory'));
-    const seen = made.cross.forward(context, add(first, position), reference(b), value, b.attr<Shapes>('spatial_shapes'));
+    const seen = made.cross.forward(context, add(first, position), reference(b), value, b.attr<Shapes>('spatial_shapes'), 'cross_attn');
     const second = made.norms[1].forward(context, add(first, seen));
     const inner = relu(made.linear1.forward(context, second));
     b.output('out', made.norms[2].forward(context, add(second, made.linear2.forward(context, inner))));
