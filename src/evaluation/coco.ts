@@ -53,13 +53,11 @@ function classOutcomes({ order, rank, cells }: ClassGroup, detections: readonly 
   const outcome = new Uint8Array(areaRanges.length * iouThresholds.length * count);
   const boxes = areaRanges.map(() => 0);
   const cut = maxDetections[maxDetections.length - 1];
+  const areas = Float64Array.from(order, (index) => detections[index].box[2] * detections[index].box[3]);
   for (let a = 0; a < areaRanges.length; a++) {
     const first = a * iouThresholds.length * count;
     // Where nothing is labelled there is nothing to match.
-    for (let place = 0; place < count; place++) {
-      const [, , width, height] = detections[order[place]].box;
-      outcome[first + place] = outsideRange(width * height, a) ? IGNORED : WRONG;
-    }
+    for (let place = 0; place < count; place++) outcome[first + place] = outsideRange(areas[place], a) ? IGNORED : WRONG;
     for (let t = 1; t < iouThresholds.length; t++) outcome.copyWithin(first + t * count, first, first + count);
   }
   for (const { objects, places } of cells) {
@@ -69,10 +67,11 @@ function classOutcomes({ order, rank, cells }: ClassGroup, detections: readonly 
     for (let a = 0; a < areaRanges.length; a++) {
       const { counted, detectionMatch, detectionIgnored } = matchDetections(found, objects, ious, a);
       boxes[a] += counted;
-      for (let t = 0, at = 0; t < iouThresholds.length; t++)
+      for (let t = 0, at = 0; t < iouThresholds.length; t++) {
+        const first = (a * iouThresholds.length + t) * count;
         for (let d = 0; d < kept.length; d++, at++)
-          outcome[(a * iouThresholds.length + t) * count + kept[d]] =
-            detectionIgnored[at] === 1 ? IGNORED : detectionMatch[at] === 0 ? WRONG : RIGHT;
+          outcome[first + kept[d]] = detectionIgnored[at] === 1 ? IGNORED : detectionMatch[at] === 0 ? WRONG : RIGHT;
+      }
     }
   }
   return { score: Float64Array.from(order, (index) => detections[index].score), rank, outcome, boxes };
