@@ -6,15 +6,20 @@
 // outside the image are never visited: for each tap the output columns that meet the image are an interval.
 //
 // The first of two stages: the sum is split, each part of `chunk` consecutive output pixels (counted over all images) has its own
-// copy of dW, and weight-sum.wgsl adds the copies in order. So many threads work on few weights, and the bits are the same
+// copy of dW, and reduce/parts.wgsl adds the copies in order. So many threads work on few weights, and the bits are the same
 // every time. Inside a part, sums of at most 512 pixels are added to the total, so that float32 error stays that of a blocked sum.
 //
 // x: NHWC with C channels; g: NHWC with m C channels in the order [m, C]; y: dW as [kernel_h * kernel_w, m, C], or one such copy a
 // part. Value is vec4f where C is a multiple of 4, else f32. One Value a thread, neighbours have neighbouring channels.
 //
+// With BIAS = 1 the workgroups of the first input channels add up g itself as well, on the way through `bias_tap`: each part's
+// copy has room for the bias's gradient.
+//
 // Grid: count = ceil(taps * m * n / 64) workgroups, x = min(count, 65535), y = ceil(count / x), z = parts.
 
 alias Value = vec4f;
+
+override BIAS: u32 = 0u;
 
 struct Params {
   pixels: u32, // of all images of g
@@ -44,6 +49,8 @@ struct Params {
   y_pitch: u32, // from one of the m to the next
   y_batch: u32, // from one tap to the next
   y_part: u32, // from one part's copy to the next
+  bias_offset: u32, // of the first copy of the bias's gradient
+  bias_tap: u32, // one that meets the image at every output pixel
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Value>;
@@ -104,9 +111,12 @@ fn main(
   let inside = columns_inside(tap.y);
   let part_end = min((part + 1u) * params.chunk, params.pixels);
   let x_step = params.stride_w * params.x_pitch;
+  let with_bias = (BIAS == 1u) & (kernel_tap == params.bias_tap);
+  var bias_total = Value();
   var total = Value();
   for (var first = part * params.chunk; first < part_end; first += BLOCK) {
     let end = min(first + BLOCK, part_end);
+    var bias_sum = Value();
     var sum = Value();
     var p = first;
     while (p < end) {
@@ -116,12 +126,16 @@ fn main(
       var x_at = pixels.x + c;
       var g_at = pixels.g + j * params.n + c;
       for (var i = 0u; i < pixels.length; i++) {
-        sum = fma(x[x_at], g[g_at], sum);
+        let v = g[g_at];
+        if (with_bias) { bias_sum += v; }
+        sum = fma(x[x_at], v, sum);
         x_at += x_step;
         g_at += params.g_pitch;
       }
     }
+    bias_total += bias_sum;
     total += sum;
   }
   y[params.y_offset + part * params.y_part + kernel_tap * params.y_batch + j * params.y_pitch + c] = total;
+  if (with_bias) { y[params.bias_offset + part * params.y_part + j * params.n + c] = bias_total; }
 }

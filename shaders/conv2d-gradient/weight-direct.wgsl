@@ -6,7 +6,7 @@
 // outside the image are never visited: for each tap the output columns that meet the image are an interval.
 //
 // The first of two stages: the sum is split, each part of `chunk` consecutive output pixels (counted over all images) has its own
-// copy of dW, and weight-sum.wgsl adds the copies in order. So many threads work on few weights, and the bits are the same
+// copy of dW, and reduce/parts.wgsl adds the copies in order. So many threads work on few weights, and the bits are the same
 // every time. Inside a part, sums of at most 512 pixels are added to the total, so that float32 error stays that of a blocked sum.
 //
 // With groups, output channel k meets only the input channels of its group, floor(k / (K / groups)), and c counts inside that.
@@ -14,9 +14,14 @@
 // multiple of 4, else f32; x is read in scalars. The reference variant, the fallback for groups and odd channels, and the
 // kernel of a network's first layer, with its three input channels. Each thread holds 4 input channels x 1 Value.
 //
+// With BIAS = 1 the workgroups of the first input channels add up g itself as well, on the way through `bias_tap`: each part's
+// copy has room for the bias's gradient.
+//
 // Grid: count = ceil(taps * ceil(n / 4) * k / 64) workgroups, x = min(count, 65535), y = ceil(count / x), z = parts.
 
 alias Value = vec4f;
+
+override BIAS: u32 = 0u;
 
 struct Params {
   pixels: u32, // of all images of g
@@ -47,6 +52,8 @@ struct Params {
   y_pitch: u32, // from one input channel to the next
   y_batch: u32, // from one tap to the next
   y_part: u32, // from one part's copy to the next
+  bias_offset: u32, // of the first copy of the bias's gradient
+  bias_tap: u32, // one that meets the image at every output pixel
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -110,12 +117,15 @@ fn main(
   let inside = columns_inside(tap.y);
   let part_end = min((part + 1u) * params.chunk, params.pixels);
   let x_step = params.stride_w * params.x_pitch;
+  let with_bias = (BIAS == 1u) & (c == 0u) & (kernel_tap == params.bias_tap);
+  var bias_total = Value();
   var t0 = Value();
   var t1 = Value();
   var t2 = Value();
   var t3 = Value();
   for (var first = part * params.chunk; first < part_end; first += BLOCK) {
     let end = min(first + BLOCK, part_end);
+    var bias_sum = Value();
     var s0 = Value();
     var s1 = Value();
     var s2 = Value();
@@ -129,6 +139,7 @@ fn main(
       var g_at = pixels.g + k;
       for (var i = 0u; i < pixels.length; i++) {
         let g0 = g[g_at];
+        if (with_bias) { bias_sum += g0; }
         s0 = fma(Value(x[x_at + cs.x]), g0, s0);
         s1 = fma(Value(x[x_at + cs.y]), g0, s1);
         s2 = fma(Value(x[x_at + cs.z]), g0, s2);
@@ -137,6 +148,7 @@ fn main(
         g_at += params.g_pitch;
       }
     }
+    bias_total += bias_sum;
     t0 += s0;
     t1 += s1;
     t2 += s2;
@@ -147,4 +159,5 @@ fn main(
   if (c + 1u < params.n) { y[at + params.y_pitch] = t1; }
   if (c + 2u < params.n) { y[at + 2u * params.y_pitch] = t2; }
   if (c + 3u < params.n) { y[at + 3u * params.y_pitch] = t3; }
+  if (with_bias) { y[params.bias_offset + part * params.y_part + k] = bias_total; }
 }

@@ -6,7 +6,7 @@
 // outside the image are never visited: for each tap the output columns that meet the image are an interval.
 //
 // The first of two stages: the sum is split, each part of `chunk` consecutive output pixels (counted over all images) has its own
-// copy of dW, and weight-sum.wgsl adds the copies in order. So many threads work on few weights, and the bits are the same
+// copy of dW, and reduce/parts.wgsl adds the copies in order. So many threads work on few weights, and the bits are the same
 // every time. Inside a part, sums of at most 512 pixels are added to the total, so that float32 error stays that of a blocked sum.
 //
 // x, g: NHWC; y: dW as [kernel_h * kernel_w, c, k], or one such copy a part. Both channel counts are multiples of 4:
@@ -18,6 +18,9 @@
 // update is one line: dW's vec4f += block of g * four pixels of one channel; 8 vec4f loads for 256 multiply-adds. Past the end of a
 // run the last pixel is read again and g counts as zero.
 //
+// With BIAS = 1 the workgroups of the first input channels add up g itself as well, on the way through `bias_tap`: each part's
+// copy has room for the bias's gradient.
+//
 // Grid: x = ceil(n4 / 4 / (64 / COLUMN_LANES)), y = ceil(k4 / COLUMN_LANES), z = taps * parts.
 // COLUMN_LANES: 4, 8, 16, 32 or 64.
 
@@ -26,6 +29,7 @@ enable subgroups;
 alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 16u;
+override BIAS: u32 = 0u;
 
 struct Params {
   pixels: u32, // of all images of g
@@ -55,6 +59,8 @@ struct Params {
   y_pitch: u32, // from one input channel to the next
   y_batch: u32, // from one tap to the next
   y_part: u32, // from one part's copy to the next
+  bias_offset: u32, // of the first copy of the bias's gradient
+  bias_tap: u32, // one that meets the image at every output pixel
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -121,6 +127,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let inside = columns_inside(tap.y);
   let part_end = min((part + 1u) * params.chunk, params.pixels);
   let x_step = params.stride_w * params.x_pitch;
+  let with_bias = (BIAS == 1u) & (tile == 0u) & (kernel_tap == params.bias_tap);
+  var bias_total = Value();
   var t0 = Value();
   var t1 = Value();
   var t2 = Value();
@@ -139,6 +147,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var t15 = Value();
   for (var first = part * params.chunk; first < part_end; first += BLOCK) {
     let end = min(first + BLOCK, part_end);
+    var bias_sum = Value();
     var s0 = Value();
     var s1 = Value();
     var s2 = Value();
@@ -181,6 +190,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         let v1 = Value(x0.y, x1.y, x2.y, x3.y);
         let v2 = Value(x0.z, x1.z, x2.z, x3.z);
         let v3 = Value(x0.w, x1.w, x2.w, x3.w);
+        if (with_bias) { bias_sum += g0 * Value(1.0); }
         s0 += g0 * v0;
         s1 += g0 * v1;
         s2 += g0 * v2;
@@ -199,6 +209,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         s15 += g0 * quadSwapDiagonal(v3);
       }
     }
+    bias_total += bias_sum;
     t0 += s0;
     t1 += s1;
     t2 += s2;
@@ -222,5 +233,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     store(at, tile * 4u + (1u ^ lane), t4, t5, t6, t7);
     store(at, tile * 4u + (2u ^ lane), t8, t9, t10, t11);
     store(at, tile * 4u + (3u ^ lane), t12, t13, t14, t15);
+    if (with_bias) { y[params.bias_offset + part * params.y_part + column] = bias_total; }
   }
 }

@@ -6,7 +6,7 @@
 // outside the image are never visited: for each tap the output columns that meet the image are an interval.
 //
 // The first of two stages: the sum is split, each part of `chunk` consecutive output pixels (counted over all images) has its own
-// copy of dW, and weight-sum.wgsl adds the copies in order. So many threads work on few weights, and the bits are the same
+// copy of dW, and reduce/parts.wgsl adds the copies in order. So many threads work on few weights, and the bits are the same
 // every time. Inside a part, sums of at most 512 pixels are added to the total, so that float32 error stays that of a blocked sum.
 //
 // x, g: NHWC; y: dW as [kernel_h * kernel_w, c, k], or one such copy a part. Both channel counts are multiples of 4:
@@ -15,12 +15,16 @@
 // This variant: no barriers, no workgroup memory, no subgroups: it runs everywhere. Each thread holds 8 input x 8 output
 // channels of one tap: four vec4f loads for 64 multiply-adds. Neighbouring threads read neighbouring vec4f of g and the same of x.
 //
+// With BIAS = 1 the workgroups of the first input channels add up g itself as well, on the way through `bias_tap`: each part's
+// copy has room for the bias's gradient.
+//
 // Grid: x = ceil(n4 / (128 / COLUMN_LANES)), y = ceil(k4 / (2 * COLUMN_LANES)), z = taps * parts.
 // COLUMN_LANES: a power of two, 1 to 64.
 
 alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 8u;
+override BIAS: u32 = 0u;
 
 struct Params {
   pixels: u32, // of all images of g
@@ -50,6 +54,8 @@ struct Params {
   y_pitch: u32, // from one input channel to the next
   y_batch: u32, // from one tap to the next
   y_part: u32, // from one part's copy to the next
+  bias_offset: u32, // of the first copy of the bias's gradient
+  bias_tap: u32, // one that meets the image at every output pixel
 }
 
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -118,6 +124,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let inside = columns_inside(tap.y);
   let part_end = min((part + 1u) * params.chunk, params.pixels);
   let x_step = params.stride_w * params.x_pitch;
+  let with_bias = (BIAS == 1u) & (row == 0u) & (kernel_tap == params.bias_tap);
+  var bias_total_0 = Value(); var bias_total_1 = Value();
   var t0_0 = Value(); var t0_1 = Value();
   var t1_0 = Value(); var t1_1 = Value();
   var t2_0 = Value(); var t2_1 = Value();
@@ -128,6 +136,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var t7_0 = Value(); var t7_1 = Value();
   for (var first = part * params.chunk; first < part_end; first += BLOCK) {
     let end = min(first + BLOCK, part_end);
+    var bias_sum_0 = Value(); var bias_sum_1 = Value();
     var s0_0 = Value(); var s0_1 = Value();
     var s1_0 = Value(); var s1_1 = Value();
     var s2_0 = Value(); var s2_1 = Value();
@@ -150,6 +159,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         let g1 = g[g_at + k1];
         x_at += x_step;
         g_at += params.g_pitch;
+        if (with_bias) { bias_sum_0 += g0; bias_sum_1 += g1; }
         s0_0 = fma(Value(x0.x), g0, s0_0); s0_1 = fma(Value(x0.x), g1, s0_1);
         s1_0 = fma(Value(x0.y), g0, s1_0); s1_1 = fma(Value(x0.y), g1, s1_1);
         s2_0 = fma(Value(x0.z), g0, s2_0); s2_1 = fma(Value(x0.z), g1, s2_1);
@@ -160,6 +170,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
         s7_0 = fma(Value(x1.w), g0, s7_0); s7_1 = fma(Value(x1.w), g1, s7_1);
       }
     }
+    bias_total_0 += bias_sum_0; bias_total_1 += bias_sum_1;
     t0_0 += s0_0; t0_1 += s0_1;
     t1_0 += s1_0; t1_1 += s1_1;
     t2_0 += s2_0; t2_1 += s2_1;
@@ -173,9 +184,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   if (column < params.k4) {
     store(at, row, t0_0, t1_0, t2_0, t3_0);
     store(at, row + lanes, t4_0, t5_0, t6_0, t7_0);
+    if (with_bias) { y[params.bias_offset + part * params.y_part + column] = bias_total_0; }
   }
   if (column + COLUMN_LANES < params.k4) {
     store(at + COLUMN_LANES, row, t0_1, t1_1, t2_1, t3_1);
     store(at + COLUMN_LANES, row + lanes, t4_1, t5_1, t6_1, t7_1);
+    if (with_bias) { y[params.bias_offset + part * params.y_part + column + COLUMN_LANES] = bias_total_1; }
   }
 }

@@ -2,7 +2,7 @@
 //
 //   sums[chunk, c] = sum over rows of the chunk of g[row, c] * (x[row, c] - mean) * scale,  sums[chunk, columns + c] = sum of g[row, c]
 //
-// with each row's (mean, rest, scale) from norm/layer-norm-gradient.wgsl. Rows of all images count through; reduce/rows.wgsl adds
+// with each row's (mean, rest, scale) from norm/layer-norm-gradient.wgsl. Rows of all images count through; reduce/parts.wgsl adds
 // the chunks. Every sum is in the order of the rows, so the bits do not depend on the run.
 //
 // One Value of one chunk a thread, columns fastest. Value is vec4f, or f32 where columns are no multiple of 4; columns, offsets
@@ -22,6 +22,7 @@ struct Params {
   g_offset: u32,
   g_pitch: u32,
   g_batch: u32,
+  sums_offset: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Value>;
@@ -49,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     weight = fma(v, u, weight);
     bias += v;
   }
-  let sink = chunk * 2u * params.columns + column;
+  let sink = params.sums_offset + chunk * 2u * params.columns + column;
   sums[sink] = weight;
   sums[sink + params.columns] = bias;
 }

@@ -2,6 +2,7 @@
 //
 //   sums[image, chunk, c] = sum over rows of the chunk of g * (x - mean) / sqrt(variance + eps),  sums[image, chunk, columns + c] = sum of g
 //
+// Added over images and chunks (reduce/parts.wgsl) they are the gradients of weight and bias.
 // One Value of one chunk a thread, columns fastest. Value is vec4f, or f32 where columns are no multiple of 4; columns, offsets
 // and strides are in Value. Grid: x = ceil(columns * chunks / 64) folded into x and y, z = images.
 
@@ -23,6 +24,7 @@ struct Params {
   g_offset: u32,
   g_pitch: u32,
   g_batch: u32,
+  sums_offset: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x: array<Value>;
@@ -52,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     turned = fma(v, x[x_first + r * params.x_pitch] - centre, turned);
     sum += v;
   }
-  let sink = (image * params.chunks + chunk) * 2u * params.columns + c;
+  let sink = params.sums_offset + (image * params.chunks + chunk) * 2u * params.columns + c;
   sums[sink] = turned * scale;
   sums[sink + params.columns] = sum;
 }

@@ -167,7 +167,7 @@ function fusePrologues(nodes: Node[], kept: ReadonlySet<Value>): Node[] {
 }
 
 /** Values that a node reads and writes. */
-function touched(node: Node): { reads: Value[]; writes: Value[] } {
+export function touched(node: Node): { reads: Value[]; writes: Value[] } {
   const reads = [...node.inputs, ...(node.prologue?.extras ?? []), ...(node.epilogue?.extras ?? [])];
   return { reads: reads.map((t) => t.layout().root), writes: node.outputs.map((t) => t.layout().root) };
 }

@@ -59,6 +59,27 @@ export interface LowerContext {
   readonly target: Target;
   /** A tensor that lives only inside the operation being lowered. */
   temporary(shape: readonly number[], type?: ElementType): Tensor;
+  /**
+   * Room for `parts` copies of what the tensors of `sums` hold, one behind the other in each: [parts * elements of a copy]. Their sum
+   * over the parts is written to `sums`, which lie without gaps, in one launch with other operations' sums, before anything
+   * reads them.
+   */
+  partials(kind: PartSums, sums: readonly Tensor[], parts: number): Tensor;
+}
+
+/** The copies of one tensor: where the first lies in the scratch, and how far it is to the next, in elements. */
+export interface PartSum {
+  readonly sum: Tensor;
+  readonly parts: number;
+  readonly first: number;
+  readonly distance: number;
+}
+
+/** The last stage of sums that are computed in parts (ops/part-sums.ts). */
+export interface PartSums {
+  /** Sums of a launch. */
+  readonly most: number;
+  launch(scratch: Tensor, sums: readonly PartSum[], temporary: LowerContext['temporary']): Dispatch;
 }
 
 export interface Target {

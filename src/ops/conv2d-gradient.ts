@@ -11,12 +11,12 @@ import weightDepthwise from '../../shaders/conv2d-gradient/weight-depthwise.wgsl
 import weightDirect from '../../shaders/conv2d-gradient/weight-direct.wgsl';
 import weightQuads from '../../shaders/conv2d-gradient/weight-quads.wgsl';
 import weightRegisters from '../../shaders/conv2d-gradient/weight-registers.wgsl';
-import weightSum from '../../shaders/conv2d-gradient/weight-sum.wgsl';
 import type { GradientRule } from '../graph/autodiff.ts';
 import type { Dispatch, Node, Operation, Target, Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
 import { type Conv2dAttributes, isDepthwise, mapSize, QUADS, REGISTERS, tiles, windowParams } from './convolution.ts';
+import { partials } from './part-sums.ts';
 import { sumToShape } from './pointwise.ts';
 
 interface GradientAttributes extends Conv2dAttributes {
@@ -106,12 +106,16 @@ function partsFor(pixels: number, weights: number, taps: number, workgroups: num
   return Math.max(1, Math.min(Math.max(Math.ceil(wanted / workgroups), Math.ceil(pixels / MOST_PIXELS)), most));
 }
 
-/** Inputs: the convolution's input, gradient of its output. */
-export const conv2dWeightGradientOperation: Operation<GradientAttributes> = {
+interface WeightAttributes extends GradientAttributes {
+  /** The tap that meets the input at every output pixel, on whose way the bias's gradient is summed too; null: it is not wanted. */
+  biasTap: number | null;
+}
+
+/** Inputs: the convolution's input, gradient of its output. Outputs: gradients of the weights and, with `biasTap`, of the bias. */
+export const conv2dWeightGradientOperation: Operation<WeightAttributes> = {
   name: 'conv2dWeightGradient',
-  maxExtras: 4,
-  fusesEpilogue: () => true,
-  infer: shapeOf,
+  denseOutputs: true,
+  infer: ([, g], { shape, biasTap }) => (biasTap === null ? [{ shape }] : [{ shape }, { shape: [g.columns] }]),
 
   lower(node, context) {
     const { attributes: a } = node;
@@ -125,20 +129,23 @@ export const conv2dWeightGradientOperation: Operation<GradientAttributes> = {
     const n = dw.rows; // input channels, or a depthwise convolution's multiplier
     const k = dw.columns / unit;
     const tile = weightTile(variant, n, k, taps);
-    const parts = partsFor(pixels, dw.size, taps, tile.workgroups, context.target);
-    const chunk = Math.ceil(pixels / parts);
-    const used = Math.ceil(pixels / chunk);
-    const whole = used === 1 && !node.epilogue && (unit === 1 || inVectors(dw));
-    const copies = whole ? dw : context.temporary([used, taps * n, dw.columns]);
-    const place = whole ? { ...layoutParams('y', dw, unit), y_part: 0 } : { y_offset: 0, y_pitch: k, y_batch: n * k, y_part: taps * n * k };
-    const common = { label: 'parts', bind: { x, g, y: copies }, flops: 2 * pixels * dw.size };
+    const chunk = Math.ceil(pixels / partsFor(pixels, dw.size, taps, tile.workgroups, context.target));
+    const parts = Math.ceil(pixels / chunk);
+    const alone = parts === 1 && node.outputs.length === 1;
+    const y = alone ? dw : partials(context, node.outputs, parts);
+    const start = y.layout().offset / unit;
     const uniforms = {
-      ...place,
+      y_offset: start,
+      y_pitch: k,
+      y_batch: n * k,
+      y_part: node.outputs.reduce((sum, { size }) => sum + size, 0) / unit,
+      bias_offset: start + dw.size / unit,
+      bias_tap: a.biasTap ?? 0,
       ...layoutParams('x', x, variant === 'direct' ? 1 : unit),
       ...layoutParams('g', g, unit),
       pixels,
       chunk,
-      parts: used,
+      parts,
       in_height: inHeight,
       in_width: inWidth,
       out_height: outHeight,
@@ -146,26 +153,25 @@ export const conv2dWeightGradientOperation: Operation<GradientAttributes> = {
       ...windowParams(a),
     };
     const [gx, gy] = [tile.grid[0], tile.grid[1]];
-    const first = (): Dispatch => {
-      if (variant === 'direct') {
-        const params = { ...uniforms, k, n, groups: a.groups };
-        return launch(weightDirect, { ...common, ...elements(unit), hooks: {}, params, grid: [gx, gy, used] });
-      }
-      if (variant === 'depthwise') {
-        const params = { ...uniforms, m: n, n: k };
-        return launch(weightDepthwise, { ...common, ...elements(unit), hooks: {}, params, grid: [gx, gy, used] });
-      }
-      const { constants } = tile;
-      const dense = { ...common, params: { ...uniforms, k4: k, n4: n / 4 }, constants, grid: [gx, gy, taps * used] as const };
-      return launch(variant === 'quads' ? weightQuads : weightRegisters, dense);
-    };
-    return whole ? [first()] : [first(), sumOfParts(node, copies, used)];
+    const BIAS = a.biasTap === null ? 0 : 1;
+    const common = { bind: { x, g, y }, flops: 2 * pixels * dw.size };
+    if (variant === 'direct') {
+      const params = { ...uniforms, k, n, groups: a.groups };
+      return [launch(weightDirect, { ...common, ...elements(unit), params, constants: { BIAS }, grid: [gx, gy, parts] })];
+    }
+    if (variant === 'depthwise') {
+      const params = { ...uniforms, m: n, n: k };
+      return [launch(weightDepthwise, { ...common, ...elements(unit), params, constants: { BIAS }, grid: [gx, gy, parts] })];
+    }
+    const constants = { ...tile.constants, BIAS };
+    const dense = { ...common, params: { ...uniforms, k4: k, n4: n / 4 }, constants, grid: [gx, gy, taps * parts] as const };
+    return [launch(variant === 'quads' ? weightQuads : weightRegisters, dense)];
   },
 };
 
 type WeightVariant = 'direct' | 'depthwise' | 'quads' | 'registers';
 
-function weightVariant(node: Node<GradientAttributes>, target: Target): { variant: WeightVariant; unit: Unit } {
+function weightVariant(node: Node<WeightAttributes>, target: Target): { variant: WeightVariant; unit: Unit } {
   const { attributes: a, inputs } = node;
   const [x, g] = inputs;
   const [dw] = node.outputs;
@@ -186,23 +192,6 @@ function weightTile(variant: WeightVariant, n: number, k: number, taps: number) 
   return { grid, constants, workgroups: grid[0] * grid[1] * grid[2] };
 }
 
-function sumOfParts(node: Node<GradientAttributes>, copies: Tensor, parts: number): Dispatch {
-  const [dw] = node.outputs;
-  const unit: Unit = [dw, copies, ...(node.epilogue?.extras ?? [])].every(inVectors) ? 4 : 1;
-  const { bind, params, hooks, library } = fusion(node as Node, unit);
-  const [gx, gy] = fold(Math.ceil(dw.size / unit / 64));
-  return launch(weightSum, {
-    label: 'sum',
-    ...elements(unit),
-    hooks: hooks.epilogue ? { epilogue: hooks.epilogue } : {},
-    library,
-    bind: { ...bind, x: copies, y: dw },
-    params: { ...params, ...layoutParams('y', dw, unit), parts, taps: dw.images, rows: dw.rows, columns: dw.columns / unit },
-    grid: [gx, gy, 1],
-    flops: copies.size,
-  });
-}
-
 /** Gradient of conv2d or linear with respect to its input of `shape`, from that of its output, `g`. */
 export function conv2dDataGradient(g: Tensor, w: Tensor, shape: readonly number[], attributes: Conv2dAttributes): Tensor {
   return g.graph.add(conv2dDataGradientOperation, [g, w], { ...attributes, shape })[0];
@@ -210,11 +199,38 @@ export function conv2dDataGradient(g: Tensor, w: Tensor, shape: readonly number[
 
 /** Gradient of conv2d or linear with respect to its weights of `shape`, from its input and the gradient of its output, `g`. */
 export function conv2dWeightGradient(x: Tensor, g: Tensor, shape: readonly number[], attributes: Conv2dAttributes): Tensor {
-  return x.graph.add(conv2dWeightGradientOperation, [x, g], { ...attributes, shape })[0];
+  return x.graph.add(conv2dWeightGradientOperation, [x, g], { ...attributes, shape, biasTap: null })[0];
 }
 
-export const conv2dGradient: GradientRule<Conv2dAttributes> = ({ inputs: [x, w, bias], attributes }, [g], wanted) => [
-  wanted[0] ? conv2dDataGradient(g!, w, x.shape, attributes) : null,
-  wanted[1] ? conv2dWeightGradient(x, g!, w.shape, attributes) : null,
-  wanted[2] ? sumToShape(g!, bias.shape) : null,
-];
+/** The first tap that meets the input, not its padding, at every output pixel; null where there is none. */
+function wholeTap(x: Tensor, g: Tensor, a: Conv2dAttributes): number | null {
+  const [input, output] = [mapSize(x, a), mapSize(g, a)];
+  const [y, column] = a.kernel.map((size, i) => {
+    for (let tap = 0; tap < size; tap++) {
+      const at = tap * a.dilation[i] - a.padding[i];
+      if (at >= 0 && at + (output[i] - 1) * a.stride[i] < input[i]) return tap;
+    }
+    return -1;
+  });
+  return y < 0 || column < 0 ? null : y * a.kernel[1] + column;
+}
+
+/** Gradients of weights and bias together, as conv2dWeightGradient. */
+export function conv2dWeightGradients(
+  x: Tensor,
+  g: Tensor,
+  shape: readonly number[],
+  bias: readonly number[],
+  attributes: Conv2dAttributes,
+): [Tensor, Tensor] {
+  const biasTap = wholeTap(x, g, attributes);
+  if (biasTap === null) return [conv2dWeightGradient(x, g, shape, attributes), sumToShape(g, bias)];
+  const [dw, db] = x.graph.add(conv2dWeightGradientOperation, [x, g], { ...attributes, shape, biasTap });
+  return [dw, db.viewAs(bias)];
+}
+
+export const conv2dGradient: GradientRule<Conv2dAttributes> = ({ inputs: [x, w, bias], attributes }, [g], wanted) => {
+  const dx = wanted[0] ? conv2dDataGradient(g!, w, x.shape, attributes) : null;
+  if (wanted[1] && wanted[2]) return [dx, ...conv2dWeightGradients(x, g!, w.shape, bias.shape, attributes)];
+  return [dx, wanted[1] ? conv2dWeightGradient(x, g!, w.shape, attributes) : null, wanted[2] ? sumToShape(g!, bias.shape) : null];
+};

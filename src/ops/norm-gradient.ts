@@ -11,7 +11,8 @@ import type { Operation } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
 import { rowGrid, type StandardiseAttributes, statisticsParams } from './norm.ts';
-import { chunkOf, rowsDispatch } from './reduce.ts';
+import { partials } from './part-sums.ts';
+import { chunkOf } from './reduce.ts';
 
 /** The gradient of x, and (mean, rest, scale, 0) of every row. */
 const layerNormGradientOperation: Operation<{ eps: number }> = {
@@ -42,43 +43,45 @@ const layerNormGradientOperation: Operation<{ eps: number }> = {
   },
 };
 
-/** Gradients of weight and bias, side by side. */
+/** Gradients of weight and bias. */
 const layerNormWeightsOperation: Operation<null> = {
   name: 'layerNormWeights',
-  infer: ([x]) => [{ shape: [1, 1, 2 * x.columns] }],
+  infer: ([x]) => [{ shape: [x.columns] }, { shape: [x.columns] }],
 
-  lower({ inputs: [x, g, statistics], outputs: [sums] }, context) {
+  lower({ inputs: [x, g, statistics], outputs }, context) {
     const unit: Unit = [x, g].every(inVectors) ? 4 : 1;
     const lines = x.images * x.rows;
     const chunk = chunkOf(lines);
     const chunks = Math.ceil(lines / chunk);
-    const partial = chunks === 1 ? sums : context.temporary([1, chunks, 2 * x.columns]);
+    const sums = partials(context, outputs, chunks);
     const [gx, gy] = fold(Math.ceil(((x.columns / unit) * chunks) / 64));
-    const first = launch(layerNormWeights, {
-      label: 'chunks',
-      ...elements(unit),
-      bind: { x, g, statistics, sums: partial },
-      params: {
-        ...layoutParams('x', x, unit),
-        ...layoutParams('g', g, unit),
-        images: x.images,
-        rows: x.rows,
-        columns: x.columns / unit,
-        chunk,
-        chunks,
-      },
-      grid: [gx, gy, 1],
-      flops: 5 * x.size,
-    });
-    return chunks === 1 ? [first] : [first, rowsDispatch(partial, sums)];
+    return [
+      launch(layerNormWeights, {
+        label: 'chunks',
+        ...elements(unit),
+        bind: { x, g, statistics, sums },
+        params: {
+          ...layoutParams('x', x, unit),
+          ...layoutParams('g', g, unit),
+          sums_offset: sums.layout().offset / unit,
+          images: x.images,
+          rows: x.rows,
+          columns: x.columns / unit,
+          chunk,
+          chunks,
+        },
+        grid: [gx, gy, 1],
+        flops: 5 * x.size,
+      }),
+    ];
   },
 };
 
 export const layerNormGradient: GradientRule<{ eps: number }> = ({ inputs: [x, weight, bias], attributes }, [gradient], wanted) => {
   const [dx, statistics] = x.graph.add(layerNormGradientOperation, [x, weight, gradient!], attributes);
   if (!wanted[1] && !wanted[2]) return [dx, null, null];
-  const [sums] = x.graph.add(layerNormWeightsOperation, [x, gradient!, statistics], null);
-  return [dx, sums.window(weight.shape, 0, 0), sums.window(bias.shape, 0, x.columns)];
+  const [dWeight, dBias] = x.graph.add(layerNormWeightsOperation, [x, gradient!, statistics], null);
+  return [dx, dWeight.viewAs(weight.shape), dBias.viewAs(bias.shape)];
 };
 
 const softmaxGradientOperation: Operation<{ log: boolean }> = {
@@ -110,18 +113,18 @@ const softmaxGradientOperation: Operation<{ log: boolean }> = {
 export const softmaxGradient: GradientRule<{ log: boolean }> = ({ outputs: [y], attributes }, [gradient]) =>
   y.graph.add(softmaxGradientOperation, [y, gradient!], attributes);
 
-/** The gradient of x, and those of weight and bias side by side. */
+/** The gradients of x, weight and bias. */
 const standardiseGradientOperation: Operation<StandardiseAttributes> = {
   name: 'standardiseGradient',
-  infer: ([x]) => [{ shape: x.shape }, { shape: [1, 1, 2 * x.columns] }],
+  infer: ([x]) => [{ shape: x.shape }, { shape: [x.columns] }, { shape: [x.columns] }],
 
-  lower({ inputs: [x, mean, variance, weight, g], outputs: [dx, weights], attributes: { eps, width } }, context) {
+  lower({ inputs: [x, mean, variance, weight, g], outputs: [dx, ...weights], attributes: { eps, width } }, context) {
     const unit: Unit = [x, mean, variance, weight, g, dx].every(inVectors) ? 4 : 1;
     const columns = x.columns / unit;
     const common = mean.images < x.images || x.images === 1;
     const chunk = chunkOf(x.rows);
     const chunks = Math.ceil(x.rows / chunk);
-    const sums = context.temporary([x.images, chunks, 2 * x.columns]);
+    const sums = partials(context, weights, x.images * chunks);
     const shares = context.temporary([common ? 1 : x.images, 1, 2 * x.columns]);
     const [cx, cy] = fold(Math.ceil((columns * chunks) / 64));
     const [gx, gy] = fold(Math.ceil((x.rows * columns) / 64));
@@ -138,23 +141,24 @@ const standardiseGradientOperation: Operation<StandardiseAttributes> = {
         label: 'chunks',
         ...elements(unit),
         bind: { x, mean, variance, g, sums },
-        params: { ...shared, chunk, chunks },
+        params: { ...shared, chunk, chunks, sums_offset: sums.layout().offset / unit },
         grid: [cx, cy, x.images],
         flops: 4 * x.size,
       }),
       launch(standardiseJoin, {
         label: 'join',
         consts: { IMAGES: common ? 1 : 0 },
-        bind: { sums, weight, weights, shares },
+        bind: { sums, weight, shares },
         params: {
           ...layoutParams('weight', weight, 1),
+          sums_offset: sums.layout().offset,
           images: x.images,
           columns: x.columns,
           chunks,
           width,
           count: x.rows * width * (common ? x.images : 1),
         },
-        grid: [Math.ceil(x.columns / 64), 1, 1],
+        grid: [Math.ceil(x.columns / 64), common ? 1 : x.images, 1],
       }),
       launch(standardiseShader, {
         label: 'input',
@@ -176,6 +180,6 @@ const standardiseGradientOperation: Operation<StandardiseAttributes> = {
 /** The whole gradient, so that mean and variance get none. */
 export const standardiseGradient: GradientRule<StandardiseAttributes> = (node, [gradient]) => {
   const [x, mean, variance, weight, bias] = node.inputs;
-  const [dx, weights] = x.graph.add(standardiseGradientOperation, [x, mean, variance, weight, gradient!], node.attributes);
-  return [dx, null, null, weights.window(weight.shape, 0, 0), weights.window(bias.shape, 0, x.columns)];
+  const [dx, dWeight, dBias] = x.graph.add(standardiseGradientOperation, [x, mean, variance, weight, gradient!], node.attributes);
+  return [dx, null, null, dWeight.viewAs(weight.shape), dBias.viewAs(bias.shape)];
 };

@@ -8,8 +8,7 @@ import standardiseShader from '../../shaders/norm/standardise.wgsl';
 import { type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
-import { blend } from './pointwise.ts';
-import { moments } from './reduce.ts';
+import { batchMoments, moments } from './reduce.ts';
 
 /**
  * `scalar` where the row is no whole vectors; else `rows` (a thread a row) on software adapters, where barriers are dear, and
@@ -213,12 +212,6 @@ export function batchNormTrain(
 ): BatchNormResult {
   const count = x.images * x.rows;
   if (count < 2) throw shapeError('batchNormTrain', `${show(x.shape)} has one value a channel; a batch's variance needs two`);
-  const { mean, variance } = moments(x, { joinImages: true });
-  const moved = (running: Tensor, now: Tensor, factor: number): Tensor =>
-    blend(now.viewAs([x.columns]), momentum * factor, running, 1 - momentum);
-  return {
-    y: standardise(x, mean, variance, weight, bias, { eps, width: 1 }),
-    runningMeanAfter: moved(runningMean, mean, 1),
-    runningVarAfter: moved(runningVar, variance, count / (count - 1)),
-  };
+  const { mean, variance, ...after } = batchMoments(x, runningMean, runningVar, momentum);
+  return { y: standardise(x, mean, variance, weight, bias, { eps, width: 1 }), ...after };
 }

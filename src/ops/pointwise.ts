@@ -111,8 +111,6 @@ export const rows = {
   refineBox: row('refineBox', 2, (m, [delta, reference]) => m.sigmoid(m.add(delta, logit(m, [reference], [1e-5])))),
   /** b times a constant, in the shape of a: what a sum's gradient is. */
   repeated: row('repeated', 2, (m, [, b], [factor]) => m.mul(b, m.constant(factor))),
-  /** a * s + b * t with constants s and t: a moving average. */
-  blend: row('blend', 2, (m, [a, b], [s, t]) => m.add(m.mul(a, m.constant(s)), m.mul(b, m.constant(t)))),
   /** a * b + c */
   mulAdd: row('mulAdd', 3, (m, [a, b, c]) => m.add(m.mul(a, b), c)),
   /** Where the condition (0 or 1) is 1, a; else b. */
@@ -248,8 +246,6 @@ export const maximum = (a: Tensor, b: Tensor): Tensor => pointwise(rows.max, [a,
 export const minimum = (a: Tensor, b: Tensor): Tensor => pointwise(rows.min, [a, b]);
 /** a * b + c */
 export const mulAdd = (a: Tensor, b: Tensor, c: Tensor): Tensor => pointwise(rows.mulAdd, [a, b, c]);
-/** a * s + b * t */
-export const blend = (a: Tensor, s: number, b: Tensor, t: number): Tensor => pointwise(rows.blend, [a, b], [s, t]);
 /** x * factor + offset */
 export const scale = (x: Tensor, factor: number, offset = 0): Tensor => pointwise(rows.scale, [x], [factor, offset]);
 export const clamp = (x: Tensor, low: number, high: number): Tensor => pointwise(rows.clamp, [x], [low, high]);

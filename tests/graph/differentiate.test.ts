@@ -15,7 +15,6 @@ const constants: Record<string, number[]> = {
   sigmoidFocal: [0.25, 2],
   varifocal: [0.75, 2],
   focalCost: [0.25, 2],
-  blend: [0.3, 0.7],
   repeated: [0.5],
 };
 const positive = new Set(['log', 'sqrt', 'inverseSqrt', 'pow', 'div']);

@@ -13,7 +13,6 @@ const CONSTANTS: Partial<Record<Name, number[]>> = {
   pow: [2.5],
   scale: [1.5, -0.25],
   clamp: [-0.5, 0.75],
-  blend: [0.1, 0.9],
   inverseSigmoid: [1e-5],
   sigmoidFocal: [0.25, 2],
   varifocal: [0.75, 2],
