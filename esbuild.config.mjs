@@ -24,11 +24,13 @@ const library = [
   { in: 'src/index.ts', out: 'index' },
   { in: 'src/checkpoints/index.ts', out: 'checkpoints' },
   { in: 'weights-tools/index.ts', out: 'weights-tools' },
+  { in: 'src/data/loader-worker.ts', out: 'loader-worker' },
 ];
 // These import modules for their effect (handlers register themselves), which "sideEffects": false of the library
 // would drop: ignoreAnnotations.
 const pages = [
   { in: 'src/host/page.ts', out: 'host/page' },
+  { in: 'src/data/loader-worker.ts', out: 'host/loader-worker' },
   { in: 'demo/main.ts', out: 'demo/main' },
   { in: 'demo/weights-worker.ts', out: 'demo/weights-worker' },
 ];
@@ -101,20 +103,17 @@ export async function buildTestPage() {
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
   const imports = [...handlers, join(root, 'tests/setup/page.ts')].map((file) => `import ${JSON.stringify(file)};`);
-  const [result] = await readable(esbuild, [
-    esbuild.build({
-      ...common,
-      minify: false,
-      sourcemap: 'inline',
-      ignoreAnnotations: true,
-      stdin: { contents: imports.join('\n'), resolveDir: root, sourcefile: 'test-page.ts', loader: 'ts' },
-      outfile: 'page.js',
-      write: false,
-      platform: 'browser',
-      plugins: [wgslEsbuild()],
-    }),
+  /** @type {import('esbuild').BuildOptions & { write: false }} */
+  const options = { ...common, minify: false, sourcemap: 'inline', ignoreAnnotations: true, write: false, platform: 'browser' };
+  const stdin = /** @type {const} */ ({ contents: imports.join('\n'), resolveDir: root, sourcefile: 'test-page.ts', loader: 'ts' });
+  const [page, worker] = await readable(esbuild, [
+    esbuild.build({ ...options, stdin, outfile: 'page.js', plugins: [wgslEsbuild()] }),
+    esbuild.build({ ...options, entryPoints: ['src/data/loader-worker.ts'], outfile: 'loader-worker.js' }),
   ]);
-  return new Map(result.outputFiles.map((file) => ['page.js', file.contents]));
+  return new Map([
+    ['page.js', page.outputFiles[0].contents],
+    ['loader-worker.js', worker.outputFiles[0].contents],
+  ]);
 }
 
 /**

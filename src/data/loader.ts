@@ -4,7 +4,8 @@ import type { AugmentationConfig } from './augment/augment.ts';
 import { orderDraws, sizeDraws } from './augment/draws.ts';
 import type { OutputSize } from './augment/multi-scale.ts';
 import type { DataDirectory, ImageRecord } from './dataset.ts';
-import { LocalPreparer, type Prepared, type SamplePreparer } from './preparer.ts';
+import { closedError, LocalPreparer, type Prepared, type SamplePreparer } from './preparer.ts';
+import { type LoaderWorkers, WorkerPreparer } from './worker-preparer.ts';
 
 /** A drawn square size for each batch; images are resized to `base` before. */
 export interface MultiScale {
@@ -33,6 +34,8 @@ export interface LoaderOptions {
   readonly lookAhead?: number;
   /** Decoded images are kept in this much memory. Default 256 MiB. */
   readonly cacheBytes?: number;
+  /** Where samples are made; without workers in the thread of the caller. loaderWorkers() in worker-preparer.ts gives the usual ones. */
+  readonly workers?: LoaderWorkers | null;
 }
 
 export interface LoadedTargets {
@@ -64,9 +67,9 @@ export interface LoaderStats {
   readonly augmentMs: number;
 }
 
-const defaults = { dropLast: false, lookAhead: 2, cacheBytes: 256 * 2 ** 20 };
+const defaults = { dropLast: false, lookAhead: 2, cacheBytes: 256 * 2 ** 20, workers: null };
 
-/** Pixels and order of a batch depend on the options, the epoch and its index alone. */
+/** Pixels and order of a batch depend on the options, the epoch and its index; not on workers, look-ahead or what was loaded before. */
 export class BatchLoader {
   readonly #options: Required<LoaderOptions>;
   readonly #preparer: SamplePreparer;
@@ -81,8 +84,9 @@ export class BatchLoader {
   constructor(options: LoaderOptions) {
     this.#options = { ...defaults, ...options };
     checkOptions(this.#options);
-    const { augmentation, seed, cacheBytes } = this.#options;
-    this.#preparer = new LocalPreparer({ augmentation, seed, cacheBytes });
+    const { augmentation, seed, cacheBytes, workers } = this.#options;
+    const shared = { augmentation, seed, cacheBytes };
+    this.#preparer = workers ? new WorkerPreparer(shared, workers) : new LocalPreparer(shared);
   }
 
   get batchesPerEpoch(): number {
@@ -106,10 +110,10 @@ export class BatchLoader {
   async *batches(epoch: number, firstBatch = 0): AsyncGenerator<LoadedBatch, void, undefined> {
     for (let index = firstBatch; index < this.batchesPerEpoch; index++) {
       this.#makeAhead(epoch, index);
-      const key = keyOf(epoch, index);
       const start = performance.now();
-      const batch = await this.#pending.get(key)!;
-      this.#pending.delete(key);
+      const pending = this.#pending.get(keyOf(epoch, index))!;
+      this.#pending.delete(keyOf(epoch, index));
+      const batch = await pending;
       this.#count({ batches: 1, images: batch.records.length, waitedMs: performance.now() - start });
       yield batch;
     }
@@ -162,9 +166,11 @@ export class BatchLoader {
   async #prepare(index: number, epoch: number, size: OutputSize): Promise<Prepared> {
     const { directory, records } = this.#options;
     const record = records[index];
-    const prepared = await this.#preparer.prepare({ index, record, epoch, size }, () => readFile(directory, record.file));
-    if (this.#closed) throw closedError();
-    return prepared;
+    try {
+      return await this.#preparer.prepare({ index, record, epoch, size }, () => readFile(directory, record.file));
+    } catch (error) {
+      throw this.#closed ? closedError() : error;
+    }
   }
 
   #orderOf(epoch: number): readonly number[] {
@@ -196,8 +202,6 @@ export class BatchLoader {
 
 const keyOf = (epoch: number, index: number): string => `${epoch}/${index}`;
 
-const closedError = () => new BackdropError('E_INPUT', 'The loader of images is closed.');
-
 async function readFile(directory: DataDirectory, file: string): Promise<Blob> {
   try {
     return await directory.read(file);
@@ -210,11 +214,14 @@ async function readFile(directory: DataDirectory, file: string): Promise<Blob> {
   }
 }
 
-function checkOptions({ records, batch, size, seed, dropLast, lookAhead }: Required<LoaderOptions>): void {
+function checkOptions({ records, batch, size, seed, dropLast, lookAhead, workers }: Required<LoaderOptions>): void {
   const fail = (message: string, hint: string): never => {
     throw new BackdropError('E_INPUT', message, { hint });
   };
-  const counts = { batch, ...('base' in size ? { height: size.base[0], width: size.base[1] } : { height: size[0], width: size[1] }) };
+  const counts = {
+    images: batch,
+    ...('base' in size ? { height: size.base[0], width: size.base[1] } : { height: size[0], width: size[1] }),
+  };
   for (const [name, value] of Object.entries(counts)) {
     if (!(Number.isSafeInteger(value) && value >= 1)) fail(`The ${name} of a batch is ${value}.`, 'It is a whole number from 1 on.');
   }
@@ -222,6 +229,8 @@ function checkOptions({ records, batch, size, seed, dropLast, lookAhead }: Requi
     fail(`The sizes of multi-scale training are [${size.sizes.join(', ')}].`, 'They are whole numbers from 1 on, at least one.');
   if (!(Number.isSafeInteger(seed) && seed >= 0)) fail(`The seed is ${seed}.`, 'Seeds are whole numbers from 0 to 2^53 - 1.');
   if (!(Number.isSafeInteger(lookAhead) && lookAhead >= 0)) fail(`lookAhead is ${lookAhead}.`, 'It is a number of batches.');
+  if (workers && !(Number.isSafeInteger(workers.count) && workers.count >= 1))
+    fail(`The number of workers is ${workers.count}.`, 'It is a whole number from 1 on; leave `workers` out for none.');
   if (records.length < (dropLast ? batch : 1))
     fail(`${records.length} images make no batch of ${batch}.`, 'Take a smaller batch, or a data set with more images.');
 }

@@ -1,4 +1,5 @@
 /** From an image's file to a sample: decoded, or kept from an earlier epoch, then augmented. */
+import { BackdropError } from '../errors.ts';
 import { type AugmentationConfig, augment, type Sample } from './augment/augment.ts';
 import { targetsOf } from './augment/frame.ts';
 import type { OutputSize } from './augment/multi-scale.ts';
@@ -35,6 +36,8 @@ export interface SamplePreparer {
   close(): void;
 }
 
+export const closedError = (): BackdropError => new BackdropError('E_INPUT', 'The loader of images is closed.');
+
 /** Decoded at the same time: two keep the decoder's thread busy without many large images in memory. */
 const AT_ONCE = 2;
 
@@ -43,21 +46,24 @@ export class LocalPreparer implements SamplePreparer {
   readonly #kept = new Map<number, RgbImage>();
   #keptBytes = 0;
   #running = 0;
+  #closed = false;
   readonly #waiting: (() => void)[] = [];
 
   constructor(options: PrepareOptions) {
     this.#options = options;
   }
 
-  /** @throws BackdropError E_DATA */
+  /** @throws BackdropError E_DATA, or E_INPUT after close() */
   async prepare({ index, record, epoch, size }: PrepareTask, read: () => Promise<Blob>): Promise<Prepared> {
     await this.#turn();
     try {
+      if (this.#closed) throw closedError();
       const { augmentation: config, seed } = this.#options;
       let image = this.#kept.get(index);
       let decodeMs = 0;
       if (!image) {
         const blob = await read();
+        if (this.#closed) throw closedError();
         const start = performance.now();
         image = await decodeRecord(blob, record);
         decodeMs = performance.now() - start;
@@ -78,6 +84,7 @@ export class LocalPreparer implements SamplePreparer {
   }
 
   close(): void {
+    this.#closed = true;
     this.#kept.clear();
   }
 

@@ -14,7 +14,7 @@ export interface SessionOptions {
   chromePath?: string;
   /** Default: BACKDROP_ADAPTER, else auto. */
   adapter?: AdapterChoice;
-  /** The page's files by name, `page.js` among them; default: dist/host/page.js beside this module. */
+  /** The page's files by name, `page.js` among them; default: dist/host/page.js and its worker, beside this module. */
   files?: Map<string, Uint8Array>;
   /** Without an adapter: throw (default) or go on, so that the caller can say what is there. */
   requireGpu?: boolean;
@@ -231,7 +231,7 @@ export class PageSession {
       if (rest === '') return void response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(html);
       const memory = files?.get(rest);
       if (memory) return void response.writeHead(200, { 'Content-Type': mimeType(rest) }).end(memory);
-      if (!files && (rest === 'page.js' || rest === 'page.js.map')) return sendFile(request, response, resolve(pageFolder, rest));
+      if (!files && /^(page|loader-worker)\.js(\.map)?$/.test(rest)) return sendFile(request, response, resolve(pageFolder, rest));
       response.writeHead(404).end();
     });
     this.#server.handle(`${this.#prefix}file/`, async (request, response, rest) => {

@@ -1,13 +1,18 @@
 /** A loader over pictures made in the page, for tests/data/loader.test.ts. */
 import type { DataDirectory, ImageRecord } from '../../src/data/dataset.ts';
 import { BatchLoader, type LoadedBatch, type LoaderOptions, type LoaderStats } from '../../src/data/loader.ts';
+import { loaderWorkers } from '../../src/data/worker-preparer.ts';
 import { BackdropError } from '../../src/errors.ts';
 import { register } from '../../src/host/page-registry.ts';
 import { picture } from './augment/picture.ts';
 
 export interface LoadRequest {
   records: ImageRecord[];
-  options: Omit<LoaderOptions, 'directory' | 'records'>;
+  options: Omit<LoaderOptions, 'directory' | 'records' | 'workers'>;
+  /** In the page's own thread by default. */
+  workers?: number;
+  /** The workers' script, when it is not the right one. */
+  script?: string;
   /** Epoch, first batch, and how many are taken (all by default). */
   take: [epoch: number, firstBatch: number, count?: number][];
   /** Files that the directory does not have, and those that are damaged. */
@@ -32,30 +37,66 @@ async function png({ width, height }: ImageRecord): Promise<Blob> {
   return canvas.convertToBlob({ type: 'image/png' });
 }
 
-register<LoadRequest>('load batches', async ({ records, options, take, missing = [], damaged = [] }): Promise<LoadAnswer> => {
-  const read: string[] = [];
-  const directory: DataDirectory = {
-    list: async () => records.map(({ file }) => file),
-    async read(path) {
-      read.push(path);
-      if (missing.includes(path)) throw new BackdropError('E_DATA', `${path}: there is no such file`, { details: { file: path } });
-      const blob = await png(records.find(({ file }) => file === path)!);
-      return damaged.includes(path) ? blob.slice(0, blob.size / 2) : blob;
-    },
-  };
-  const loader = new BatchLoader({ ...options, directory, records });
-  const batches: LoadedBatch[] = [];
-  try {
-    for (const [epoch, first, count = Infinity] of take) {
-      if (count === 0) continue;
-      let taken = 0;
-      for await (const batch of loader.batches(epoch, first)) {
-        batches.push(batch);
-        if (++taken === count) break;
+register<LoadRequest>(
+  'load batches',
+  async ({ records, options, workers, script, take, missing = [], damaged = [] }): Promise<LoadAnswer> => {
+    const read: string[] = [];
+    const directory: DataDirectory = {
+      list: async () => records.map(({ file }) => file),
+      async read(path) {
+        read.push(path);
+        if (missing.includes(path)) throw new BackdropError('E_DATA', `${path}: there is no such file`, { details: { file: path } });
+        const blob = await png(records.find(({ file }) => file === path)!);
+        return damaged.includes(path) ? blob.slice(0, blob.size / 2) : blob;
+      },
+    };
+    const create = script && (() => new Worker(new URL(script, location.href), { type: 'module' }));
+    const pool = workers ? { ...loaderWorkers(workers), ...(create && { create }) } : null;
+    const loader = new BatchLoader({ ...options, directory, records, workers: pool });
+    const batches: LoadedBatch[] = [];
+    try {
+      for (const [epoch, first, count = Infinity] of take) {
+        if (count === 0) continue;
+        let taken = 0;
+        for await (const batch of loader.batches(epoch, first)) {
+          batches.push(batch);
+          if (++taken === count) break;
+        }
       }
+      return { batches, stats: loader.stats, read };
+    } finally {
+      loader.close();
     }
-    return { batches, stats: loader.stats, read };
-  } finally {
+  },
+);
+
+/** What becomes of those who wait for a batch when the loader is closed, and of those who come later. */
+register<{ records: ImageRecord[]; options: LoadRequest['options']; workers?: number }>(
+  'close loader',
+  async ({ records, options, workers }) => {
+    const directory: DataDirectory = {
+      list: async () => [],
+      read: () => new Promise((resolve) => setTimeout(() => resolve(new Blob()), 200)),
+    };
+    const loader = new BatchLoader({ ...options, directory, records, workers: workers ? loaderWorkers(workers) : null });
+    const outcome = (next: Promise<unknown>) =>
+      next.then(
+        () => 'a batch',
+        ({ code, message }) => `${code} ${message}`,
+      );
+    const waiting = outcome(loader.batches(0).next());
     loader.close();
-  }
-});
+    loader.close();
+    return [await waiting, await outcome(loader.batches(0).next())];
+  },
+);
+
+/** The code and message of what the constructor throws. */
+register<{ records: ImageRecord[]; options: LoadRequest['options']; workers?: number }>(
+  'construct loader',
+  ({ records, options, workers }) => {
+    const directory: DataDirectory = { list: async () => [], read: () => Promise.reject(new Error('not asked for')) };
+    new BatchLoader({ ...options, directory, records, workers: workers === undefined ? null : loaderWorkers(workers) }).close();
+    return 'a loader';
+  },
+);

@@ -110,13 +110,99 @@ describe('a loader for training', () => {
   });
 });
 
+describe('multi-scale', () => {
+  const size = { base: [64, 64], sizes: [32, 64, 96], stopEpoch: 1 } as const;
+  const options = { ...training, batch: 1, size };
+
+  it('draws a size for each batch, and none from the stop epoch on', async () => {
+    const { batches } = await load({
+      options,
+      take: [
+        [0, 0],
+        [1, 0],
+      ],
+    });
+    for (const { height, width, image } of batches) expect([height, image.length]).toEqual([width, 3 * width * width]);
+    expect(new Set(batches.slice(0, 7).map(({ width }) => width)).size).toBeGreaterThan(1);
+    expect(new Set(batches.slice(7).map(({ width }) => width))).toEqual(new Set([64]));
+    const later = await load({ options, take: [[0, 5]] });
+    expect(later.batches[0]).toEqual(batches[5]);
+  });
+
+  it('changes the pixels of a batch, not its boxes', async () => {
+    const scaled = await load({ options: { ...options, size: { ...size, sizes: [96] } }, take: [[0, 0, 1]] });
+    const fixed = await load({ options: { ...options, size: [64, 64] }, take: [[0, 0, 1]] });
+    expect(scaled.batches[0].targets).toEqual(fixed.batches[0].targets);
+    expect(new Set(scaled.batches[0].image)).toEqual(new Set(fixed.batches[0].image));
+  });
+});
+
+describe('workers', () => {
+  it.each([1, 2, 3])('%i give the batches that the page gives', async (workers) => {
+    const take: LoadRequest['take'] = [
+      [0, 1],
+      [1, 0],
+      [2, 0, 2],
+    ];
+    const alone = await load({ options: training, take });
+    const together = await load({ options: { ...training, lookAhead: 1 + workers }, workers, take });
+    expect(together.batches).toEqual(alone.batches);
+    expect(together.stats.decodeMs).toBeGreaterThan(0);
+  });
+
+  it('are not sent the file of an image that they keep', async () => {
+    const take: LoadRequest['take'] = [
+      [0, 0],
+      [1, 0],
+      [2, 0],
+    ];
+    const options = { ...training, lookAhead: 0 };
+    const kept = await load({ options, workers: 2, take });
+    expect(new Set(kept.read).size).toBe(kept.read.length);
+    const none = await load({ options: { ...options, cacheBytes: 0 }, workers: 2, take });
+    expect(none.read.length).toBe(18);
+    expect(none.batches).toEqual(kept.batches);
+  });
+
+  it('whose script is not there give E_DATA', async () => {
+    const error = await load({ options: training, workers: 2, script: 'no-such-worker.js', take: [[0, 0]] }).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'E_DATA', message: expect.stringMatching(/A worker that loads images stopped/) });
+  });
+});
+
+it.each([0, 2])('a loader with %i workers that is closed gives E_INPUT to who waits and who comes', async (workers) => {
+  const [waiting, later] = await page.call<string[]>('close loader', { records, options: evaluation, workers });
+  expect(waiting).toBe('E_INPUT The loader of images is closed.');
+  expect(later).toBe(waiting);
+});
+
+it.each([
+  ['no images', { ...evaluation }, [], /0 images make no batch of 3/],
+  ['fewer images than a batch', { ...training, batch: 8 }, records, /7 images make no batch of 8/],
+  ['a batch of 1.5', { ...training, batch: 1.5 }, records, /images of a batch is 1.5/],
+  ['a height of 0', { ...training, size: [0, 32] as const }, records, /height of a batch is 0/],
+  [
+    'no sizes',
+    { ...training, size: { base: [32, 32], sizes: [], stopEpoch: null } as const },
+    records,
+    /sizes of multi-scale training are \[\]/,
+  ],
+  ['a negative seed', { ...training, seed: -1 }, records, /seed is -1/],
+  ['a look-ahead of NaN', { ...training, lookAhead: Number.NaN }, records, /lookAhead is NaN/],
+])('%s gives E_INPUT', async (_, options, images, message) => {
+  const error = await page.call('construct loader', { records: images, options }).catch((thrown) => thrown);
+  expect(error).toMatchObject({ code: 'E_INPUT', message: expect.stringMatching(message) });
+});
+
 describe('a file', () => {
   it.each([
     ['that is gone', { missing: ['images/4.png'] }, /images\/4\.png: there is no such file/],
     ['that is cut off', { damaged: ['images/4.png'] }, /images\/4\.png: .*damaged/],
   ])('%s gives E_DATA with its name, after the batches before it', async (_, files, message) => {
-    const error = await load({ options: evaluation, take: [[0, 0]], ...files }).catch((thrown) => thrown);
-    expect(error).toMatchObject({ code: 'E_DATA', message: expect.stringMatching(message), details: { file: 'images/4.png' } });
-    expect(ids(await load({ options: evaluation, take: [[0, 0, 1]], ...files }))).toEqual([[100, 101, 102]]);
+    for (const workers of [0, 2]) {
+      const error = await load({ options: evaluation, workers, take: [[0, 0]], ...files }).catch((thrown) => thrown);
+      expect(error).toMatchObject({ code: 'E_DATA', message: expect.stringMatching(message), details: { file: 'images/4.png' } });
+      expect(ids(await load({ options: evaluation, take: [[0, 0, 1]], ...files }))).toEqual([[100, 101, 102]]);
+    }
   });
 });

@@ -3,17 +3,20 @@
  * compose to one matrix, by which a box is mapped once, from the decoded image to where it ends. Pixels are read once
  * as well (resample.ts).
  */
-import { mat3, type ReadonlyMat3, vec2 } from 'gl-matrix';
+import { mat3, vec2 } from 'gl-matrix';
 import type { ImageRecord } from '../dataset.ts';
 
 /** x0, y0, x1, y1. */
 export type Corners = readonly [number, number, number, number];
 
+/** Column by column, as gl-matrix has it; in float64, where gl-matrix by itself would take float32. */
+export type Matrix = [number, number, number, number, number, number, number, number, number];
+
 export interface Frame {
   readonly width: number;
   readonly height: number;
-  /** From the decoded image's pixel coordinates to those of the frame, in float64. */
-  readonly fromImage: ReadonlyMat3;
+  /** From the decoded image's pixel coordinates to those of the frame. */
+  readonly fromImage: Readonly<Matrix>;
 }
 
 /** An object on the decoded image. */
@@ -22,29 +25,38 @@ export interface Target {
   readonly corners: Corners;
 }
 
-/** gl-matrix would take float32. */
-const identity = (): mat3 => [1, 0, 0, 0, 1, 0, 0, 0, 1];
+const identity = (): Matrix => [1, 0, 0, 0, 1, 0, 0, 0, 1];
+
+/** The frame after one more step. */
+function next(frame: Frame, step: Matrix, width: number, height: number): Frame {
+  const fromImage = identity();
+  mat3.multiply(fromImage, step, frame.fromImage);
+  return { width, height, fromImage };
+}
 
 /** The whole image as decoded. */
 export const imageFrame = (width: number, height: number): Frame => ({ width, height, fromImage: identity() });
 
 /** The frame of `width` x `height` whose upper left corner is at (left, top) of the given one. It may reach beyond it. */
 export function movedFrame(frame: Frame, left: number, top: number, width: number, height: number): Frame {
-  const step = mat3.fromTranslation(identity(), [-left, -top]);
-  return { width, height, fromImage: mat3.multiply(identity(), step, frame.fromImage) };
+  const step = identity();
+  mat3.fromTranslation(step, [-left, -top]);
+  return next(frame, step, width, height);
 }
 
 /** Left and right exchanged. */
 export function mirroredFrame(frame: Frame): Frame {
-  const step = mat3.fromTranslation(identity(), [frame.width, 0]);
+  const step = identity();
+  mat3.fromTranslation(step, [frame.width, 0]);
   mat3.scale(step, step, [-1, 1]);
-  return { ...frame, fromImage: mat3.multiply(identity(), step, frame.fromImage) };
+  return next(frame, step, frame.width, frame.height);
 }
 
 /** The same view in `width` x `height` pixels. */
 export function scaledFrame(frame: Frame, width: number, height: number): Frame {
-  const step = mat3.fromScaling(identity(), [width / frame.width, height / frame.height]);
-  return { width, height, fromImage: mat3.multiply(identity(), step, frame.fromImage) };
+  const step = identity();
+  mat3.fromScaling(step, [width / frame.width, height / frame.height]);
+  return next(frame, step, width, height);
 }
 
 /** Where a box of the decoded image lies in the frame, cut off at its edges. */
