@@ -17,6 +17,8 @@ export interface ChromeOptions {
   /** Browser program; found by findChrome when absent. */
   path?: string;
   adapter?: 'default' | 'swiftshader';
+  /** A first signal does not end it; the end of this process still does. */
+  outliveSignals?: boolean;
 }
 
 export interface Chrome {
@@ -85,7 +87,7 @@ export async function launchChrome(options: ChromeOptions = {}): Promise<Chrome>
   });
   sweepProfiles();
   const profile = mkdtempSync(join(tmpdir(), profilePrefix()));
-  const entry: Live = { pid: undefined, profile };
+  const entry: Live = { pid: undefined, profile, outliveSignals: options.outliveSignals ?? false };
   remember(entry);
   let browser: Browser;
   try {
@@ -138,6 +140,7 @@ interface Live {
   /** Unknown while Chrome is starting. */
   pid: number | undefined;
   profile: string;
+  outliveSignals: boolean;
   /** Set by a signal that came while Chrome was starting: what to do once it can be ended. */
   interrupted?: () => void;
 }
@@ -189,6 +192,7 @@ function onSignal(signal: NodeJS.Signals): void {
     if (alone && live.size === 0) process.kill(process.pid, signal);
   };
   for (const entry of [...live]) {
+    if (entry.outliveSignals) continue;
     if (entry.pid !== undefined) remove(entry);
     else entry.interrupted = raise;
   }

@@ -1,7 +1,6 @@
 /** Calls to a session of another process: what vitest's workers use to reach the one Chrome of the run. */
 import { request } from 'node:http';
-import { unpackAnswer } from './jobs.ts';
-import { encodeMessage } from './message.ts';
+import { encodeMessage, unpackAnswer } from './message.ts';
 
 /** PageSession.call through the session's endpoint. No time limit: the caller's test has one. */
 export async function callSession<T>(endpoint: string, name: string, payload: unknown): Promise<T> {

@@ -37,6 +37,7 @@ export class JobQueue {
   readonly #waiting: Job[] = [];
   readonly #running = new Map<number, Job>();
   readonly #aborts = new Map<number, () => void>();
+  readonly #answers = new Map<string, (payload: unknown) => unknown>();
   #poll: (() => void) | undefined;
   #generation = 0;
   #lastId = 0;
@@ -58,11 +59,26 @@ export class JobQueue {
       const { level, text } = decodeMessage(bytes) as { level: string; text: string };
       events.log(level, text);
     });
+    post('ask/', async (bytes, name, response) => {
+      const answer = await this.#ask(name, bytes).catch((error: unknown) => encodeMessage({ error }));
+      response.writeHead(200, { 'Content-Type': 'application/octet-stream' }).end(answer);
+    });
     // The same for other processes, such as vitest's workers.
     post('call/', async (bytes, name, response) => {
       const answer = await this.submit(name, bytes).catch((error) => encodeMessage({ error }));
       response.writeHead(200, { 'Content-Type': 'application/octet-stream' }).end(answer);
     });
+  }
+
+  /** What the page gets when it asks for `name`. */
+  answer(name: string, handler: (payload: unknown) => unknown): void {
+    this.#answers.set(name, handler);
+  }
+
+  async #ask(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+    const handler = this.#answers.get(name);
+    if (!handler) throw new BackdropError('E_INPUT', `the host has no answer to "${name}"`);
+    return encodeMessage({ value: await handler(decodeMessage(bytes)) });
   }
 
   /** Pages of earlier generations get no jobs any more. */
@@ -159,13 +175,6 @@ export class JobQueue {
     this.#aborts.delete(id);
     if (job) settle(job);
   }
-}
-
-/** The value in a packed answer `{ value }`, or the error in `{ error }` thrown. */
-export function unpackAnswer<T>(answer: Uint8Array<ArrayBuffer>): T {
-  const { value, error } = decodeMessage(answer) as { value?: T; error?: unknown };
-  if (error !== undefined) throw error instanceof Error ? error : new BackdropError('E_INPUT', String(error));
-  return value as T;
 }
 
 async function readBody(request: IncomingMessage): Promise<Uint8Array<ArrayBuffer>> {

@@ -134,3 +134,10 @@ function errorFrom(data: ErrorData): Error {
   if (data.stack) error.stack = data.stack;
   return error;
 }
+
+/** The value in a packed answer `{ value }`, or the error in `{ error }` thrown. */
+export function unpackAnswer<T>(answer: Uint8Array<ArrayBuffer>): T {
+  const { value, error } = decodeMessage(answer) as { value?: T; error?: unknown };
+  if (error !== undefined) throw error instanceof Error ? error : new BackdropError('E_INPUT', String(error));
+  return value as T;
+}

@@ -1,5 +1,5 @@
 /** The page's side of a session: fetches jobs from the local server, runs them one at a time, sends back the answers. */
-import { decodeMessage, encodeMessage } from './message.ts';
+import { decodeMessage, encodeMessage, unpackAnswer } from './message.ts';
 import { handlerOf } from './page-registry.ts';
 
 export interface ServeOptions {
@@ -8,6 +8,13 @@ export interface ServeOptions {
 }
 
 const post = (path: string, value: unknown) => fetch(path, { method: 'POST', body: encodeMessage(value) });
+
+/** Asks the host (session.answer), and gives what it says or throws its error. */
+export async function askHost<T>(name: string, payload: unknown): Promise<T> {
+  const response = await post(`ask/${encodeURIComponent(name)}`, payload);
+  if (!response.ok) throw new Error(`the host answered ${response.status} to "${name}"`);
+  return unpackAnswer<T>(new Uint8Array(await response.arrayBuffer()));
+}
 
 /** Serves until another page takes over or the server is gone. */
 export async function serve(options: ServeOptions = {}): Promise<void> {

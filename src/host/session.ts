@@ -5,8 +5,8 @@ import { basename, dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BackdropError } from '../errors.ts';
 import { type AdapterChoice, adapterChoice, type Chrome, launchChrome, likelyAdapter } from './chrome.ts';
-import { JobQueue, type PageReady, unpackAnswer } from './jobs.ts';
-import { encodeMessage } from './message.ts';
+import { JobQueue, type PageReady } from './jobs.ts';
+import { encodeMessage, unpackAnswer } from './message.ts';
 import { LocalServer, mimeType, sendFile } from './server.ts';
 
 export interface SessionOptions {
@@ -20,6 +20,8 @@ export interface SessionOptions {
   requireGpu?: boolean;
   /** After a crash, start a new Chrome for the calls that follow. Calls that were under way fail all the same. */
   restart?: boolean;
+  /** Ctrl-C leaves Chrome alone: the caller ends the session when what runs has come to a good end. */
+  outliveSignals?: boolean;
   /** Messages from the page: console, uncaught errors. */
   onLog?: (level: string, text: string) => void;
 }
@@ -128,6 +130,20 @@ export class PageSession {
     return `file/${id}/${encodeURIComponent(basename(full))}`;
   }
 
+  /** An address, with a slash at its end, under which the page can fetch the files in this folder. Throws E_FILE_MISSING. */
+  folder(path: string): string {
+    const full = resolve(path);
+    if (!existsSync(full)) throw new BackdropError('E_FILE_MISSING', `there is no folder ${path}`);
+    const id = randomBytes(9).toString('base64url');
+    this.#server.serveFolder(`${this.#prefix}folder/${id}/`, full);
+    return `folder/${id}/`;
+  }
+
+  /** Calls in the other direction: the page's `askHost(name, payload)` gets what this resolves to, or its error. */
+  answer(name: string, handler: (payload: never) => unknown): void {
+    this.#queue.answer(name, handler as (payload: unknown) => unknown);
+  }
+
   /** Ends Chrome and the server; open calls reject. A second call does nothing. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -154,7 +170,8 @@ export class PageSession {
   async #start(adapter: 'default' | 'swiftshader'): Promise<void> {
     const generation = this.#queue.newGeneration();
     const path = this.#options.chromePath;
-    const chrome = await launchChrome({ adapter, ...(path === undefined ? {} : { path }) });
+    const { outliveSignals = false } = this.#options;
+    const chrome = await launchChrome({ adapter, outliveSignals, ...(path === undefined ? {} : { path }) });
     this.#chrome = chrome;
     let timer: NodeJS.Timeout | undefined;
     try {

@@ -1,6 +1,6 @@
 /**
- * Starting values of what a checkpoint of another model does not bring: heads for other classes, and an Association Encoder
- * added to a trained detector. RT-DETR's and the reconstruction's own rules; the numbers follow from name and seed alone.
+ * Starting values of parameters: of what a checkpoint does not bring (heads for other classes, an Association Encoder added to a
+ * trained detector), and of whole models. RT-DETR's and the reconstruction's own rules; numbers follow from name and seed alone.
  */
 
 /** Uniform numbers in [0, 1): FNV-1a of the key, then mulberry32. */
@@ -30,6 +30,8 @@ const normal =
 /** PyTorch's default of linear and convolution weights. */
 const uniform: Fill = (random, fanIn) => (2 * random() - 1) / Math.sqrt(fanIn);
 
+const xavier: Fill = (random, fanIn, fanOut) => (2 * random() - 1) * Math.sqrt(6 / (fanIn + fanOut));
+
 /** Chance of an object before anything is learnt: sigmoid(bias) = 0.01. */
 const PRIOR = -Math.log(99);
 
@@ -39,7 +41,10 @@ const RULES: readonly { pattern: RegExp; dims?: (n: number) => boolean; fill: Fi
   { pattern: /running_var$/, fill: constant(1) },
   { pattern: /score_head(\.\d+)?\.bias$/, fill: constant(PRIOR) },
   { pattern: /weight$/, dims: (n) => n === 1, fill: constant(1) },
+  // A box starts as its anchor, and all sampling points of a head count the same.
+  { pattern: /bbox_head(\.\d+)?\.layers\.2\.weight$|\.(sampling_offsets|attention_weights)\.weight$/, fill: constant(0) },
   { pattern: /./, dims: (n) => n < 2, fill: constant(0) },
+  { pattern: /\.in_proj_weight$|enc_output\.(0|proj)\.weight$|query_pos_head\..*weight$|\.(value|output)_proj\.weight$/, fill: xavier },
   { pattern: /class_embed\.weight$/, fill: normal(() => 1) },
   { pattern: /\.rel_pos_bias$/, fill: normal(() => 0.02) },
   { pattern: /^association_encoder\.bam\..*\.channel\.fc/, fill: uniform },

@@ -16,7 +16,7 @@ export interface TraceOptions {
 }
 
 /** Strides of the decoder's levels. */
-const STRIDES = [8, 16, 32] as const;
+export const STRIDES = [8, 16, 32] as const;
 
 /** @throws BackdropError E_INPUT unless both sides are positive multiples of 32 */
 export function checkInputSize(height: number, width: number): void {

@@ -7,16 +7,30 @@ export interface ScheduleOptions {
   milestones?: readonly number[];
   /** 0.1 when left out. */
   gamma?: number;
+  /** How the rate falls from the end of the warm-up to the last step; it stays when left out. */
+  decay?: 'cosine' | 'linear';
+  /** Steps of the whole run, for `decay`. */
+  totalSteps?: number;
+  /** What is left of the rate at the last step, for `decay`; 0.01 when left out. */
+  finalFactor?: number;
 }
 
 /**
  * What the base rate is multiplied with at a step (from 0) of an epoch (from 0): min(1, (step + 1) / warmupSteps) times gamma for
- * every milestone reached, as torch's MultiStepLR behind RT-DETRv2's LinearWarmup.
+ * every milestone reached, as torch's MultiStepLR behind RT-DETRv2's LinearWarmup; and, where asked for, a fall to `finalFactor`
+ * along a line or half a cosine (I. Loshchilov, F. Hutter, "SGDR", ICLR 2017).
  */
 export function rateFactor(step: number, epoch: number, options: ScheduleOptions = {}): number {
   const { warmupSteps = 0, milestones = [], gamma = 0.1 } = options;
   const warm = warmupSteps > 0 ? Math.min(1, (step + 1) / warmupSteps) : 1;
-  return warm * gamma ** milestones.filter((milestone) => epoch >= milestone).length;
+  return warm * gamma ** milestones.filter((milestone) => epoch >= milestone).length * fall(step, options);
+}
+
+function fall(step: number, { decay, warmupSteps = 0, totalSteps = 0, finalFactor = 0.01 }: ScheduleOptions): number {
+  if (!decay) return 1;
+  const done = Math.min(1, Math.max(0, (step - warmupSteps) / Math.max(1, totalSteps - 1 - warmupSteps)));
+  const left = decay === 'linear' ? 1 - done : (1 + Math.cos(Math.PI * done)) / 2;
+  return finalFactor + (1 - finalFactor) * left;
 }
 
 /** Decay of the parameters' moving average at its update `updates` (from 1): decay (1 - exp(-updates / warmups)). */

@@ -27,7 +27,7 @@ import { checkCosts, checkImages, criterionLoss, nonFiniteTensor } from './failu
 import type { ParameterGroup } from './groups.ts';
 import type { Optimizer } from './optimizer.ts';
 import { floats, ReadBack } from './read-back.ts';
-import type { TrainingState } from './state.ts';
+import type { NamedArrays, TrainingState } from './state.ts';
 import { mostTargets, type Targets } from './targets.ts';
 import { type StepShape, type TracedStep, traceStep } from './trace.ts';
 import { LOSSES } from './trained-graph.ts';
@@ -233,10 +233,35 @@ export class TrainingStep {
   /** All that a resumed run needs, once the last step is known to be good. @throws BackdropError E_INPUT before `finish` */
   async save(): Promise<TrainingState> {
     return this.#alone.run(async () => {
-      if (this.#pending)
-        throw new BackdropError('E_INPUT', 'The last step has not been looked at.', { hint: 'Call finish() before save().' });
+      this.#settled();
       return this.#trained.save();
     });
+  }
+
+  /**
+   * What to detect with: the moving average, or the parameters where none is kept, and the statistics, by PyTorch's names. What is not
+   * trained is not among them. @throws BackdropError E_INPUT before `finish`
+   */
+  async weights(): Promise<NamedArrays> {
+    return this.#alone.run(async () => {
+      this.#settled();
+      return this.#trained.weights();
+    });
+  }
+
+  #settled(): void {
+    if (!this.#pending) return;
+    throw new BackdropError('E_INPUT', 'The last step has not been looked at.', { hint: 'Call finish() first.' });
+  }
+
+  /** Steps begun: the number of the next one. */
+  get steps(): number {
+    return this.#trained.steps;
+  }
+
+  /** Steps taken. */
+  get updates(): number {
+    return this.#trained.updates;
   }
 
   /** Continues where `save` was called. @throws BackdropError E_CKPT_ARCH, E_CKPT_SHAPE when the state is another model's */

@@ -145,6 +145,12 @@ export class TrainedProgram {
     if (part.last) this.optimizer.encode(pass);
   }
 
+  /** The moving average, or the parameters where none is kept, and the statistics. */
+  async weights(): Promise<NamedArrays> {
+    const { trained, statistics } = this.#traced;
+    return readArrays(this.optimizer.average ?? this.optimizer.parameters, [...trained, ...statistics]);
+  }
+
   /** All that a resumed run needs. */
   async save(): Promise<TrainingState> {
     const { trained, statistics } = this.#traced;
