@@ -43,7 +43,11 @@ export type ErrorCode =
   | 'E_CHROME_MISSING'
   | 'E_CHROME_CRASHED'
   | 'E_VERIFY'
-  | 'E_TRAIN_NAN';
+  | 'E_TRAIN_NAN'
+  | 'E_CONFIG'
+  | 'E_RUN_LOCKED'
+  | 'E_RUN_MISMATCH'
+  | 'E_RUN_MISSING';
 
 export interface ErrorOptionsExtra {
   /** What the reader can do next. */

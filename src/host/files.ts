@@ -28,7 +28,7 @@ export function writeFileAtomic(path: string, bytes: Uint8Array | string): void 
 }
 
 /** With the folders above it. Node's own recursive mkdir never returns where a folder can be neither made nor found (/proc). */
-function makeFolder(path: string): void {
+export function makeFolder(path: string): void {
   if (existsSync(path)) return;
   makeFolder(dirname(path));
   try {

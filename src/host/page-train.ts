@@ -1,0 +1,184 @@
+/** Page side of "backdrop train": loaders over the served data set, the trainer, and a store whose files lie with the host. */
+import { openModelWeights } from '../../weights-tools/model-weights.ts';
+import { rtDetrAugmentation } from '../data/augment/augment.ts';
+import { httpDirectory } from '../data/directory.ts';
+import { BatchLoader } from '../data/loader.ts';
+import { runSelfTest } from '../detector/self-test.ts';
+import { BackdropError } from '../errors.ts';
+import { openDevice } from '../gpu/device.ts';
+import { KernelCache } from '../gpu/kernels.ts';
+import type { ParameterSource } from '../graph/parameters.ts';
+import { initialModel } from '../models/initial-model.ts';
+import { modelParameters } from '../models/rt-detr.ts';
+import { groupRules, type RunConfig } from '../training/run-config.ts';
+import { openRun, type RunStore } from '../training/run-files.ts';
+import { Trainer, type TrainerConfig } from '../training/trainer.ts';
+import { register } from './page-registry.ts';
+import { askHost } from './page-runtime.ts';
+import type { EventAnswer, FileAddress, FilePiece, TrainMessage, TrainReply, TrainRequest } from './train-messages.ts';
+import { adapterName } from './with-session.ts';
+
+const PIECE_BYTES = 4 << 20;
+
+async function fetchBlob({ url, name }: FileAddress): Promise<Blob> {
+  const response = await fetch(url);
+  if (!response.ok) throw new BackdropError('E_FILE_MISSING', `${name} could not be read (status ${response.status})`);
+  return response.blob();
+}
+
+const hex = (bytes: ArrayBuffer): string => Array.from(new Uint8Array(bytes), (b) => b.toString(16).padStart(2, '0')).join('');
+
+/** Files go to the host in pieces with checksums, each acknowledged before the next. */
+export function hostStore(address: (name: string) => FileAddress | null): RunStore {
+  return {
+    async write(name, chunks) {
+      let offset = 0;
+      let filled = 0;
+      const piece = new Uint8Array(PIECE_BYTES);
+      const send = async (): Promise<void> => {
+        const bytes = piece.slice(0, filled);
+        const sha256 = hex(await crypto.subtle.digest('SHA-256', bytes));
+        await askHost('train piece', { name, offset, bytes, sha256 } satisfies FilePiece);
+        offset += filled;
+        filled = 0;
+      };
+      for (const chunk of chunks) {
+        for (let at = 0; at < chunk.byteLength; ) {
+          const taken = Math.min(PIECE_BYTES - filled, chunk.byteLength - at);
+          piece.set(chunk.subarray(at, at + taken), filled);
+          filled += taken;
+          at += taken;
+          if (filled === PIECE_BYTES) await send();
+        }
+      }
+      if (filled > 0 || offset === 0) await send();
+      await askHost('train file', { name, size: offset });
+    },
+    async read(name) {
+      const found = address(name);
+      return found && fetchBlob(found);
+    },
+  };
+}
+
+/** Sends events one behind the other without delaying the training; `settled` waits for those so far. */
+class EventSender {
+  #sent: Promise<void> = Promise.resolve();
+  #waiting: TrainMessage[] = [];
+  #error: unknown;
+  stop = false;
+
+  send(message: TrainMessage): void {
+    this.#waiting.push(message);
+    if (this.#waiting.length > 1) return;
+    this.#sent = this.#sent.then(async () => {
+      const messages = this.#waiting.splice(0);
+      try {
+        const { stop } = await askHost<EventAnswer>('train events', messages);
+        this.stop ||= stop;
+      } catch (error) {
+        this.#error ??= error;
+        this.stop = true;
+      }
+    });
+  }
+
+  /** @throws what the host could not do with an event */
+  async settled(): Promise<void> {
+    await this.#sent;
+    if (this.#error) throw this.#error;
+  }
+}
+
+function trainerConfig(config: RunConfig, request: TrainRequest): TrainerConfig {
+  const { model, train } = request;
+  const names = [...modelParameters(model)].flatMap(([name, { kind }]) => (kind === 'param' ? [name] : []));
+  const trained = names.filter((name) => !config.freeze.some((pattern) => new RegExp(pattern).test(name)));
+  const { epochs, batch, accumulate, lr, weightDecay, clip, ema, emaWarmup, warmup, schedule, finalLr, milestones, gamma } = config;
+  const batches = Math.floor(train.length / batch);
+  const totalSteps = epochs * Math.ceil(batches / accumulate);
+  return {
+    ...{ epochs, batch, accumulate },
+    size: config.size ?? model.size,
+    // Images without objects still have a place.
+    maxTargets: Math.max(1, ...train.map(({ annotations }) => annotations.filter(({ crowd }) => !crowd).length)),
+    rate: lr,
+    decay: weightDecay,
+    rules: groupRules(config, trained),
+    freeze: config.freeze,
+    maxNorm: clip,
+    average: ema > 0 ? { decay: ema, warmups: emaWarmup } : false,
+    schedule: {
+      // A short run must not end before it is warm.
+      warmupSteps: Math.min(warmup, Math.floor(totalSteps / 10)),
+      milestones,
+      gamma,
+      ...(schedule === 'constant' ? {} : { decay: schedule, totalSteps, finalFactor: finalLr }),
+    },
+    seed: config.seed,
+    validateEvery: config.valEvery,
+    patience: config.patience,
+    saveEvery: 60 * config.saveEvery,
+    maxTime: config.maxTime,
+  };
+}
+
+register<TrainRequest>('train', async (request): Promise<TrainReply> => {
+  const { config, model, categories, train, validation, identity } = request;
+  const gpu = await openDevice();
+  const events = new EventSender();
+  const loaders: BatchLoader[] = [];
+  try {
+    const kernels = new KernelCache(gpu);
+    const selfTest = await runSelfTest(gpu, kernels);
+    if (!selfTest.passed) {
+      throw new BackdropError('E_GPU_SELF_TEST', `This adapter computes wrong results: ${selfTest.failures.join('; ')}.`, {
+        hint: 'Update the graphics driver, or use another adapter.',
+      });
+    }
+    events.send({ type: 'adapter', name: adapterName(gpu.info), software: gpu.info.software, warnings: selfTest.warnings });
+    const settings = trainerConfig(config, request);
+    const directory = await httpDirectory(new URL(request.data, location.href).href, []);
+    const { batch, size } = settings;
+    const { seed } = config;
+    const training = new BatchLoader({
+      ...{ directory, records: train, batch, size, seed, dropLast: true },
+      augmentation: config.augment === 'none' || config.overfit > 0 ? null : rtDetrAugmentation,
+      shuffle: config.overfit === 0,
+    });
+    const validating = new BatchLoader({ directory, records: validation, batch, size, seed, augmentation: null, shuffle: false });
+    loaders.push(training, validating);
+    const store = hostStore(() => null);
+    const trainer = await Trainer.create({
+      ...{ gpu, kernels, model, categories, identity },
+      weights: await startingWeights(request),
+      train: training,
+      batchesPerEpoch: training.batchesPerEpoch,
+      validation: validation.length > 0 ? { source: validating, images: validation } : null,
+      config: { ...settings, program: { variants: selfTest.variants } },
+      // What was told before a save is with the host before it: a resumed run's log has no gap.
+      store: {
+        ...store,
+        write: async (name, chunks) => {
+          await events.settled();
+          await store.write(name, chunks);
+        },
+      },
+      resume: request.state && (await openRun(await fetchBlob(request.state), request.state.name)),
+      onEvent: (event) => events.send(event),
+      shouldStop: () => events.stop,
+    });
+    const reason = await trainer.run();
+    await events.settled();
+    return { reason };
+  } finally {
+    for (const loader of loaders) loader.close();
+    gpu.close();
+  }
+});
+
+async function startingWeights({ weights, model, categories, config }: TrainRequest): Promise<ParameterSource> {
+  if (!weights) return initialModel(model, config.seed);
+  const labels = categories.map(({ name }) => name);
+  return (await openModelWeights(await fetchBlob(weights), { fileName: weights.name, model, labels })).source;
+}
