@@ -9,6 +9,10 @@ export interface OptionSpec {
   value?: string;
   help: string;
   short?: string;
+  /** The value when the option stands alone. */
+  alone?: string;
+  /** May stand several times: `listOption` gives all values. */
+  repeated?: boolean;
 }
 
 export interface CommandSpec {
@@ -27,6 +31,8 @@ export interface CommandSpec {
 export interface Args {
   positionals: string[];
   values: Record<string, string | boolean | undefined>;
+  /** Of options that may be repeated. */
+  lists?: Record<string, string[]>;
 }
 
 export const globalOptions: Record<string, OptionSpec> = {
@@ -41,9 +47,10 @@ export const usageError = (message: string, hint?: string) => new BackdropError(
 export function parseCommand(spec: CommandSpec, argv: string[]): Args {
   const options: Record<string, OptionSpec> = { ...spec.options, ...globalOptions };
   const config = Object.fromEntries(Object.entries(options).map(([name, { type, short }]) => [name, short ? { type, short } : { type }]));
-  const { tokens, positionals } = parseArgs({ args: argv, options: config, strict: false, allowPositionals: true, tokens: true });
+  const { tokens, positionals } = parseArgs({ args: withLoneValues(argv, options), options: config, strict: false, allowPositionals: true, tokens: true });
   const hint = `"backdrop ${spec.name} --help" lists the options.`;
   const values: Args['values'] = {};
+  const lists: Record<string, string[]> = {};
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
     const option = options[token.name];
@@ -61,14 +68,27 @@ export function parseCommand(spec: CommandSpec, argv: string[]): Args {
       throw usageError(`--${token.name} needs a value (${option.value ?? 'VALUE'})`, hint);
     }
     values[token.name] = token.value;
+    if (option.repeated) (lists[token.name] ??= []).push(token.value);
   }
   if (!values.help) {
     const { name, min, max } = spec.positionals;
     if (positionals.length < min) throw usageError(`${spec.name} needs ${min === 1 ? `a ${name}` : name}`, hint);
     if (positionals.length > max) throw usageError(`unexpected argument "${positionals[max]}"`, hint);
   }
-  return { positionals, values };
+  return { positionals, values, lists };
 }
+
+/** Options that may stand alone get their value, so that they do not take the next option for it. */
+function withLoneValues(argv: readonly string[], options: Readonly<Record<string, OptionSpec>>): string[] {
+  return argv.map((argument, i) => {
+    const { alone } = (argument.startsWith('--') ? options[argument.slice(2)] : undefined) ?? {};
+    const next = argv[i + 1];
+    return alone !== undefined && (next === undefined || next.startsWith('-')) ? `${argument}=${alone}` : argument;
+  });
+}
+
+/** All values of an option that may be repeated. */
+export const listOption = (args: Args, name: string): readonly string[] => args.lists?.[name] ?? [];
 
 /** A string option, or undefined. */
 export function textOption(args: Args, name: string): string | undefined {

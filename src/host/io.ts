@@ -5,6 +5,8 @@ export interface Io {
   /** --json: results are objects, and nothing else may reach stdout. */
   readonly json: boolean;
   readonly debug: boolean;
+  /** Progress overwrites itself: stderr is a terminal. */
+  readonly live: boolean;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
   /** A result line for people; swallowed with --json. */
@@ -56,6 +58,7 @@ export function createIo(options: IoOptions): Io {
   return {
     json,
     debug,
+    live,
     signal,
     paint,
     print(text) {

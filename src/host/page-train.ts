@@ -15,8 +15,9 @@ import { openRun, type RunStore } from '../training/run-files.ts';
 import { Trainer, type TrainerConfig } from '../training/trainer.ts';
 import { register } from './page-registry.ts';
 import { askHost } from './page-runtime.ts';
+import { adapterName } from './adapter-name.ts';
 import type { EventAnswer, FileAddress, FilePiece, TrainMessage, TrainReply, TrainRequest } from './train-messages.ts';
-import { adapterName } from './with-session.ts';
+
 
 const PIECE_BYTES = 4 << 20;
 

@@ -20,13 +20,5 @@ export async function withSession<T>(io: Io, work: (session: PageSession) => Pro
   }
 }
 
-/** Name of an adapter as people know it. */
-export function adapterName(info: { vendor: string; architecture: string; device: string; description: string }): string {
-  const parts = [info.description || info.device, info.vendor, info.architecture].filter((part) => part !== '');
-  return (
-    parts.filter((part, i) => parts.findIndex((other) => other.toLowerCase() === part.toLowerCase()) === i).join(', ') || 'unnamed adapter'
-  );
-}
-
 export const softwareWarning =
   'this is a software adapter: the processor computes, many times slower than a graphics card. "backdrop doctor" says why.';

@@ -20,7 +20,8 @@ import {
 } from '../bench/tables.ts';
 import type { Command } from '../cli.ts';
 import type { Io } from '../io.ts';
-import { adapterName, softwareWarning, withSession } from '../with-session.ts';
+import { adapterName } from '../adapter-name.ts';
+import { softwareWarning, withSession } from '../with-session.ts';
 
 const suites = ['ops', 'model', 'train', 'peers'] as const;
 const defaultModels = ['rtdetr-r18', 'rtdetr-r34', 'rtdetr-r50', 'association-detr-r34', 'association-detr-r50'];

@@ -12,7 +12,8 @@ import type { DetectReply, DetectRequest, DetectTimings, LoadProgress, LoadReply
 import { outputNames, writeFileAtomic } from '../files.ts';
 import { exitCodeOf, type Io, reportError } from '../io.ts';
 import type { PageSession } from '../session.ts';
-import { adapterName, softwareWarning, withSession } from '../with-session.ts';
+import { adapterName } from '../adapter-name.ts';
+import { softwareWarning, withSession } from '../with-session.ts';
 
 export const detect: Command = {
   spec: {

@@ -8,7 +8,8 @@ import type { Io } from '../io.ts';
 import type { PageReady } from '../jobs.ts';
 import type { DoctorReport } from '../page-doctor.ts';
 import { version } from '../version.ts';
-import { adapterName, withSession } from '../with-session.ts';
+import { adapterName } from '../adapter-name.ts';
+import { withSession } from '../with-session.ts';
 
 const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
 

@@ -11,7 +11,8 @@ import { requireFile } from '../files.ts';
 import type { Io } from '../io.ts';
 import type { VerifyAnswer, VerifyProgress, VerifyRequest } from '../page-verify.ts';
 import type { PageSession } from '../session.ts';
-import { adapterName, softwareWarning, withSession } from '../with-session.ts';
+import { adapterName } from '../adapter-name.ts';
+import { softwareWarning, withSession } from '../with-session.ts';
 
 /** The picture that photo-* files were computed from; it lies beside them. */
 const photoName = 'photo-640.png';
