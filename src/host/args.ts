@@ -47,7 +47,13 @@ export const usageError = (message: string, hint?: string) => new BackdropError(
 export function parseCommand(spec: CommandSpec, argv: string[]): Args {
   const options: Record<string, OptionSpec> = { ...spec.options, ...globalOptions };
   const config = Object.fromEntries(Object.entries(options).map(([name, { type, short }]) => [name, short ? { type, short } : { type }]));
-  const { tokens, positionals } = parseArgs({ args: withLoneValues(argv, options), options: config, strict: false, allowPositionals: true, tokens: true });
+  const { tokens, positionals } = parseArgs({
+    args: withLoneValues(argv, options),
+    options: config,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
   const hint = `"backdrop ${spec.name} --help" lists the options.`;
   const values: Args['values'] = {};
   const lists: Record<string, string[]> = {};
@@ -68,7 +74,7 @@ export function parseCommand(spec: CommandSpec, argv: string[]): Args {
       throw usageError(`--${token.name} needs a value (${option.value ?? 'VALUE'})`, hint);
     }
     values[token.name] = token.value;
-    if (option.repeated) (lists[token.name] ??= []).push(token.value);
+    if (option.repeated) lists[token.name] = [...(lists[token.name] ?? []), token.value];
   }
   if (!values.help) {
     const { name, min, max } = spec.positionals;

@@ -13,11 +13,10 @@ import { modelParameters } from '../models/rt-detr.ts';
 import { groupRules, type RunConfig } from '../training/run-config.ts';
 import { openRun, type RunStore } from '../training/run-files.ts';
 import { Trainer, type TrainerConfig } from '../training/trainer.ts';
+import { adapterName } from './adapter-name.ts';
 import { register } from './page-registry.ts';
 import { askHost } from './page-runtime.ts';
-import { adapterName } from './adapter-name.ts';
 import type { EventAnswer, FileAddress, FilePiece, TrainMessage, TrainReply, TrainRequest } from './train-messages.ts';
-
 
 const PIECE_BYTES = 4 << 20;
 

@@ -195,7 +195,11 @@ export class RunDirectory {
   filterLines(name: string, keep: (line: string) => boolean): void {
     const text = this.read(name);
     if (text === null) return;
-    const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n').slice(0, -1).filter(keep);
+    const lines = text
+      .slice(0, text.lastIndexOf('\n') + 1)
+      .split('\n')
+      .slice(0, -1)
+      .filter(keep);
     this.write(name, lines.map((line) => `${line}\n`).join(''));
   }
 
@@ -209,7 +213,9 @@ export class RunDirectory {
       const damaged = sha256 !== createHash('sha256').update(bytes).digest('hex');
       if (damaged || offset !== upload.bytes) {
         this.#discard(name);
-        throw new BackdropError('E_FILE_WRITE', `${name}: a piece from the page is ${damaged ? 'damaged' : 'out of order'}`, { details: { offset } });
+        throw new BackdropError('E_FILE_WRITE', `${name}: a piece from the page is ${damaged ? 'damaged' : 'out of order'}`, {
+          details: { offset },
+        });
       }
       for (let done = 0; done < bytes.byteLength; ) done += writeSync(upload.file, bytes, done);
       upload.bytes += bytes.byteLength;

@@ -19,6 +19,7 @@ export interface ReportOptions {
   io: Io;
   run: RunDirectory;
   epochs: number;
+  accumulate: number;
   /** Steps between lines where there is no terminal. */
   logEvery: number;
 }
@@ -44,7 +45,6 @@ export class TrainReport {
   #seconds = 0;
   #images = 0;
   #bytes = 0;
-  #batches = 1;
   #steps = 0;
   /** Of the epoch that ends, where it was validated. */
   #evaluation: CocoEvaluation | null = null;
@@ -110,22 +110,23 @@ export class TrainReport {
       io.print(`            ${tensors} tensors${pattern === null ? '' : ` matching ${pattern}`}: lr ${rate}, weight decay ${decay}`);
     }
     for (const note of message.notes) io.note(note);
-    io.print(`a step      ${message.dispatches} launches, ${megabytes(message.bytes)} on the device; ${message.stepsPerEpoch} steps an epoch`);
+    io.print(
+      `a step      ${message.dispatches} launches, ${megabytes(message.bytes)} on the device; ${message.stepsPerEpoch} steps an epoch`,
+    );
     if (message.steps > 0) io.print(`resumed     at step ${message.steps}, epoch ${message.epoch + 1}`);
   }
 
   #step(message: Event<'step'>): void {
-    const { io, run, epochs, logEvery } = this.#options;
+    const { io, run, epochs, accumulate, logEvery } = this.#options;
     const { epoch, step, batch, batches, loss, terms, norm, rates, seconds, waited, images } = message;
     this.#steps += 1;
-    this.#batches = batches;
     this.#stepSeconds = this.#stepSeconds === 0 ? seconds : 0.9 * this.#stepSeconds + 0.1 * seconds;
     this.#seconds += seconds;
     this.#waited += waited;
     this.#images += images;
     run.append(METRICS, `${JSON.stringify({ step, epoch: epoch + 1, batch, loss, ...terms, norm, lr: rates, seconds, waited })}\n`);
     if (!io.live && step % logEvery !== 0 && batch < batches) return;
-    const perBatch = this.#stepSeconds * (images > 0 ? batch / Math.max(1, Math.round(batch)) : 1);
+    const perBatch = this.#stepSeconds / accumulate;
     const left = (batches - batch) * perBatch;
     const later = (epochs - epoch - 1) * batches * perBatch;
     const short = (n: number | undefined) => (n ?? 0).toFixed(2);
@@ -167,7 +168,12 @@ export class TrainReport {
       ...Object.fromEntries(rates.map((rate, i) => [`lr/group${i}`, rate])),
     };
     if (run.read(RESULTS) === null) run.append(RESULTS, `${Object.keys(numbers).join(',')}\n`);
-    run.append(RESULTS, `${Object.values(numbers).map((n) => (n === null ? '' : csvNumber(n))).join(',')}\n`);
+    run.append(
+      RESULTS,
+      `${Object.values(numbers)
+        .map((n) => (n === null ? '' : csvNumber(n)))
+        .join(',')}\n`,
+    );
     const entry = {
       train_loss: loss,
       ...Object.fromEntries(Object.entries(terms).map(([name, value]) => [`train_${name}`, value])),

@@ -24,7 +24,7 @@ export interface TrainRunOptions {
   session?: SessionOptions;
 }
 
-/** Trains to the end, or until Ctrl-C. Resolves to null when it was interrupted before the first step. */
+/** Trains to the end, or until Ctrl-C. Resolves to null when that came while nothing could be finished any more. */
 export async function trainRun(options: TrainRunOptions): Promise<TrainReply | null> {
   const { io, report } = options;
   let restarts = 0;
@@ -33,11 +33,12 @@ export async function trainRun(options: TrainRunOptions): Promise<TrainReply | n
     try {
       return await once(options);
     } catch (error) {
-      if (io.signal.aborted && report.steps === 0) return null;
+      // What Ctrl-C cut short is as it was saved last.
+      if (io.signal.aborted) return null;
       if (!(error instanceof BackdropError) || !LOST.includes(error.code)) throw error;
       restarts = report.saved === savedBefore ? restarts + 1 : 1;
       savedBefore = report.saved;
-      if (io.signal.aborted || restarts > MAX_RESTARTS) throw error;
+      if (restarts > MAX_RESTARTS) throw error;
       io.progressDone();
       io.warn(`${error.message} Starting again from the last save (attempt ${restarts} of ${MAX_RESTARTS}).`);
     }

@@ -19,7 +19,9 @@ function samplingOffsets(heads: number, points: readonly number[]): Float32Array
     const longest = Math.max(...ray.map(Math.abs));
     return ray.map((c) => c / longest);
   });
-  return Float32Array.from(rays.flatMap((ray) => points.flatMap((n) => Array.from({ length: n }, (_, i) => ray.map((c) => c * (i + 1))).flat())));
+  return Float32Array.from(
+    rays.flatMap((ray) => points.flatMap((n) => Array.from({ length: n }, (_, i) => ray.map((c) => c * (i + 1))).flat())),
+  );
 }
 
 /** What RT-DETRv2 stores though it follows from the configuration. */

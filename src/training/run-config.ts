@@ -61,7 +61,8 @@ export interface RunConfig {
 /** Turns a value into what the key holds, or says what it should be. */
 type Reader<T> = { expected: string; read(value: unknown): T | undefined };
 
-const numberOf = (value: unknown): number => (typeof value === 'number' || (typeof value === 'string' && value.trim() !== '') ? Number(value) : Number.NaN);
+const numberOf = (value: unknown): number =>
+  typeof value === 'number' || (typeof value === 'string' && value.trim() !== '') ? Number(value) : Number.NaN;
 const number = (min: number, max: number, integer = false): Reader<number> => ({
   expected: `a ${integer ? 'whole ' : ''}number from ${min}${max < Number.MAX_SAFE_INTEGER ? ` to ${max}` : ''}`,
   read: (value) => {
@@ -71,7 +72,10 @@ const number = (min: number, max: number, integer = false): Reader<number> => ({
 });
 const whole = (min: number, max = Number.MAX_SAFE_INTEGER) => number(min, max, true);
 const text: Reader<string> = { expected: 'a text', read: (value) => (typeof value === 'string' && value !== '' ? value : undefined) };
-const oneOf = <T extends string>(...values: T[]): Reader<T> => ({ expected: values.join(', '), read: (value) => values.find((v) => v === value) });
+const oneOf = <T extends string>(...values: T[]): Reader<T> => ({
+  expected: values.join(', '),
+  read: (value) => values.find((v) => v === value),
+});
 const listOf = <T>(item: Reader<T>): Reader<T[]> => ({
   expected: `a list, each ${item.expected}`,
   read: (value) => {
@@ -98,7 +102,10 @@ const units: Record<string, number> = { '': 1, s: 1, m: 60, min: 60, h: 3600, d:
 const duration: Reader<number> = {
   expected: 'a time such as 90s, 30m or 2h',
   read: (value) => {
-    const [, amount, unit] = String(value).trim().match(/^(\d+(?:\.\d+)?)\s*([a-z]*)$/) ?? [];
+    const [, amount, unit] =
+      String(value)
+        .trim()
+        .match(/^(\d+(?:\.\d+)?)\s*([a-z]*)$/) ?? [];
     return amount !== undefined && Object.hasOwn(units, unit) ? Number(amount) * units[unit] : undefined;
   },
 };
@@ -173,8 +180,7 @@ export function readSettings(settings: Readonly<Record<string, unknown>>, where:
     const [first, ...path] = name.split('.');
     const key = keyOf(first, where);
     if (path.length > 0 && key === 'modelConfig') {
-      const parent = path.slice(0, -1).reduce((o, part) => (o[part] = { ...object.read(o[part]) }) as Record<string, unknown>, ((out[key] as Record<string, unknown> | undefined) ?? (out[key] = {})) as Record<string, unknown>);
-      parent[path[path.length - 1]] = value;
+      out[key] = withValue(object.read(out[key]) ?? {}, path, value);
       continue;
     }
     const { expected, read } = readers[key] as Reader<unknown>;
@@ -187,6 +193,11 @@ export function readSettings(settings: Readonly<Record<string, unknown>>, where:
     out[key] = found;
   }
   return out as Partial<RunConfig>;
+}
+
+/** The object with one value, at any depth, changed. */
+function withValue(target: Readonly<Record<string, unknown>>, [name, ...rest]: readonly string[], value: unknown): Record<string, unknown> {
+  return { ...target, [name]: rest.length === 0 ? value : withValue(object.read(target[name]) ?? {}, rest, value) };
 }
 
 /** RT-DETR's for a checkpoint that is trained on; for starting values a larger rate, alike in all parts, that falls to nothing. */
@@ -229,7 +240,10 @@ export function resolveRun(...places: readonly Partial<RunConfig>[]): RunConfig 
 }
 
 /** The groups of parameters that the rates make: norms and biases are not decayed. Patterns that match none of `names` are left out. */
-export function groupRules({ lr, backboneLr, rules }: Pick<RunConfig, 'lr' | 'backboneLr' | 'rules'>, names: readonly string[]): GroupRule[] {
+export function groupRules(
+  { lr, backboneLr, rules }: Pick<RunConfig, 'lr' | 'backboneLr' | 'rules'>,
+  names: readonly string[],
+): GroupRule[] {
   if (rules) return rules;
   const own = backboneLr === lr ? {} : { rate: backboneLr };
   const all: GroupRule[] = [

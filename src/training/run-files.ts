@@ -3,6 +3,7 @@
  * run goes on bit for bit.
  */
 import { openSafetensors, type TensorData, writeSafetensors } from '../checkpoints/safetensors.ts';
+import type { TensorSource } from '../checkpoints/tensors.ts';
 import { BackdropError } from '../errors.ts';
 import type { ParameterSource } from '../graph/parameters.ts';
 import type { ModelConfig } from '../models/configs.ts';
@@ -116,23 +117,29 @@ export async function stateFile({ config, state, source, progress, identity }: R
   return writeSafetensors(tensors, new Map([['backdrop', run]]));
 }
 
+/** What a state file says about its run without its tensors. */
+export interface RunFacts {
+  readonly steps: number;
+  readonly updates: number;
+  readonly average: boolean;
+  readonly progress: RunProgress;
+  readonly identity: Readonly<Record<string, string>>;
+  readonly model: ModelConfig;
+}
+
+/** @throws BackdropError E_CKPT_NOT_CHECKPOINT for a file that `stateFile` has not made */
+export function readRunFacts({ metadata }: TensorSource, fileName: string): RunFacts {
+  const text = metadata.get('backdrop');
+  if (text !== undefined) return JSON.parse(text) as RunFacts;
+  throw new BackdropError('E_CKPT_NOT_CHECKPOINT', `${fileName} is no training state of Backdrop.`, {
+    hint: 'A run is resumed from its last.train.safetensors; weights alone are what --weights takes.',
+  });
+}
+
 /** Reads what `stateFile` wrote. @throws BackdropError E_CKPT_NOT_CHECKPOINT for another file, and the reader's errors for a damaged one */
 export async function openRun(file: Blob, fileName: string): Promise<SavedRun> {
   const source = await openSafetensors(file, { fileName });
-  const text = source.metadata.get('backdrop');
-  if (text === undefined) {
-    throw new BackdropError('E_CKPT_NOT_CHECKPOINT', `${fileName} is no training state of Backdrop.`, {
-      hint: 'A run is resumed from its last.train.safetensors; weights alone are what --weights takes.',
-    });
-  }
-  const { steps, updates, average, progress, identity, model } = JSON.parse(text) as {
-    steps: number;
-    updates: number;
-    average: boolean;
-    progress: RunProgress;
-    identity: Record<string, string>;
-    model: ModelConfig;
-  };
+  const { steps, updates, average, progress, identity, model } = readRunFacts(source, fileName);
   const read = async (prefix: string): Promise<NamedArrays> => {
     const arrays: NamedArrays = {};
     for (const [name, { dtype }] of source.tensors) {

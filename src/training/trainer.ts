@@ -12,7 +12,7 @@ import type { ModelConfig } from '../models/configs.ts';
 import { buildModel, type DetectionTransformer } from '../models/rt-detr.ts';
 import type { Batch, BatchSource } from './batches.ts';
 import { newProgress, type RunProgress, type RunStore, type SavedRun, stateFile, weightsFile } from './run-files.ts';
-import { type StepReport, TrainingStep, type TrainingConfig } from './step.ts';
+import { type StepReport, type TrainingConfig, TrainingStep } from './step.ts';
 import { type DetectedBox, detectAll } from './validator.ts';
 
 export interface TrainerConfig extends Omit<TrainingConfig, 'accumulation'> {
@@ -321,7 +321,10 @@ export class Trainer {
     this.#emit({
       type: 'ready',
       parameters: parameters.parameterCount,
-      trainable: this.#step.groups.reduce((sum, { names }) => sum + names.reduce((n, name) => n + sizeOf(parameters.get(name)!.shape), 0), 0),
+      trainable: this.#step.groups.reduce(
+        (sum, { names }) => sum + names.reduce((n, name) => n + sizeOf(parameters.get(name)!.shape), 0),
+        0,
+      ),
       groups: this.#step.groups.map(({ pattern, rate, decay, names }) => ({ pattern, rate, decay, tensors: names.length })),
       notes: this.#step.notes,
       dispatches: this.#step.dispatches,

@@ -5,6 +5,7 @@ import type { CostReport, CostRequest, ModelReport, ModelRequest } from '../../b
 import type { OpsReport, OpsRequest } from '../../bench/run-ops.ts';
 import type { TrainReport, TrainRequest } from '../../bench/run-training.ts';
 import { models } from '../../models/configs.ts';
+import { adapterName } from '../adapter-name.ts';
 import { type Args, numberOption, textOption, usageError } from '../args.ts';
 import { withPeers } from '../bench/peers.ts';
 import {
@@ -20,7 +21,6 @@ import {
 } from '../bench/tables.ts';
 import type { Command } from '../cli.ts';
 import type { Io } from '../io.ts';
-import { adapterName } from '../adapter-name.ts';
 import { softwareWarning, withSession } from '../with-session.ts';
 
 const suites = ['ops', 'model', 'train', 'peers'] as const;

@@ -6,13 +6,13 @@ import { openModelWeights } from '../../../weights-tools/model-weights.ts';
 import { openNodeFile } from '../../../weights-tools/node-files.ts';
 import { BackdropError } from '../../errors.ts';
 import { models } from '../../models/configs.ts';
+import { adapterName } from '../adapter-name.ts';
 import { numberOption, textOption, usageError } from '../args.ts';
 import type { Command } from '../cli.ts';
 import type { DetectReply, DetectRequest, DetectTimings, LoadProgress, LoadReply, LoadRequest } from '../detect-messages.ts';
 import { outputNames, writeFileAtomic } from '../files.ts';
 import { exitCodeOf, type Io, reportError } from '../io.ts';
 import type { PageSession } from '../session.ts';
-import { adapterName } from '../adapter-name.ts';
 import { softwareWarning, withSession } from '../with-session.ts';
 
 export const detect: Command = {

@@ -1,6 +1,7 @@
 /** "backdrop doctor": is everything here that detection needs, does it compute correctly, and what to do if not. */
 import { freemem, release, totalmem } from 'node:os';
 import { BackdropError } from '../../errors.ts';
+import { adapterName } from '../adapter-name.ts';
 import { columns } from '../args.ts';
 import { adapterChoice, likelyAdapter, requireChrome } from '../chrome.ts';
 import type { Command } from '../cli.ts';
@@ -8,7 +9,6 @@ import type { Io } from '../io.ts';
 import type { PageReady } from '../jobs.ts';
 import type { DoctorReport } from '../page-doctor.ts';
 import { version } from '../version.ts';
-import { adapterName } from '../adapter-name.ts';
 import { withSession } from '../with-session.ts';
 
 const megabytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { BackdropError } from '../../errors.ts';
 import { type CaseReport, count, type FileReport, type TensorReport } from '../../verification/report.ts';
+import { adapterName } from '../adapter-name.ts';
 import { textOption } from '../args.ts';
 import { adapterChoice } from '../chrome.ts';
 import type { Command } from '../cli.ts';
@@ -11,7 +12,6 @@ import { requireFile } from '../files.ts';
 import type { Io } from '../io.ts';
 import type { VerifyAnswer, VerifyProgress, VerifyRequest } from '../page-verify.ts';
 import type { PageSession } from '../session.ts';
-import { adapterName } from '../adapter-name.ts';
 import { softwareWarning, withSession } from '../with-session.ts';
 
 /** The picture that photo-* files were computed from; it lies beside them. */

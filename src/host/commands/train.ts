@@ -1,0 +1,300 @@
+/** "backdrop train": a folder of labelled pictures in, a trained detector out. */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { openModelWeights } from '../../../weights-tools/model-weights.ts';
+import { openNodeFile } from '../../../weights-tools/node-files.ts';
+import { openSafetensors } from '../../checkpoints/safetensors.ts';
+import type { Dataset, ImageRecord } from '../../data/dataset.ts';
+import { BackdropError } from '../../errors.ts';
+import { type ModelConfig, models } from '../../models/configs.ts';
+import { type ModelChanges, modelConfig } from '../../models/resolve.ts';
+import { flagName, type RunConfig, type RunConfigKey, readSettings, resolveRun, runConfigKeys } from '../../training/run-config.ts';
+import { type RunFacts, readRunFacts } from '../../training/run-files.ts';
+import { LAST_STATE } from '../../training/trainer.ts';
+import { type Args, listOption, numberOption, textOption, usageError } from '../args.ts';
+import type { Command } from '../cli.ts';
+import type { Io } from '../io.ts';
+import { fingerprint, openData, splitOf } from '../open-data.ts';
+import { RunDirectory } from '../run-directory.ts';
+import { TrainReport } from '../train-report.ts';
+import { trainRun } from '../train-run.ts';
+import { version } from '../version.ts';
+
+const CONFIG = 'config.json';
+const DEFAULT_OUT = join('runs', 'train');
+const DEFAULT_MODEL = 'association-detr-nano';
+/** What a resumed run may change: how long it goes on, and how often it looks and saves. */
+const FREE: readonly RunConfigKey[] = ['data', 'epochs', 'valEvery', 'patience', 'saveEvery', 'maxTime'];
+
+const flags: Record<Exclude<RunConfigKey, 'modelConfig' | 'rules'>, [value: string, help: string]> = {
+  data: ['DATA', 'folder of the data set, or its data.yaml or JSON file'],
+  model: ['NAME', `the architecture (default ${DEFAULT_MODEL}; with --weights what the file says)`],
+  weights: ['FILE', 'a checkpoint to start from (default: from scratch)'],
+  epochs: ['N', 'times through the training pictures (default 72)'],
+  batch: ['N', 'pictures at once (default 4)'],
+  accumulate: ['N', 'batches that make one step (default 1)'],
+  size: ['N', "input size, a multiple of 32, or HEIGHTxWIDTH (default: the model's)"],
+  lr: ['X', 'learning rate (default 1e-4 with --weights, 4e-4 without)'],
+  backboneLr: ['X', 'of the backbone (default 1e-5 with --weights, as --lr without)'],
+  weightDecay: ['X', 'of all but norms and biases (default 1e-4)'],
+  clip: ['X', "largest norm of a step's gradient, 0: any (default 0.1)"],
+  ema: ['X', 'decay of the averaged weights that are validated and stored, 0: none (default 0.9999)'],
+  emaWarmup: ['N', 'steps over which that decay rises (default 2000)'],
+  warmup: ['N', 'steps over which the learning rate rises (default 500 from scratch, else 0)'],
+  schedule: ['NAME', 'constant, cosine or linear (default cosine from scratch, else constant)'],
+  finalLr: ['X', 'what a falling rate ends with, as a part of --lr (default 0.01)'],
+  milestones: ['LIST', 'epochs at which the rate is multiplied with --gamma'],
+  gamma: ['X', 'default 0.1'],
+  freeze: ['LIST', 'patterns of parameter names that are not trained, such as ^backbone'],
+  seed: ['N', 'of order, augmentation, noise and starting values (default 0)'],
+  valEvery: ['N', 'epochs between validations (default 1)'],
+  patience: ['N', 'validations without a better AP until it ends, 0: never (default 0)'],
+  saveEvery: ['MINUTES', 'long epochs are saved in between (default 10)'],
+  maxTime: ['TIME', 'stop and save after so long: 90s, 30m, 2h'],
+  overfit: ['N', 'train and validate on the first N pictures, unchanged: they must be learnt by heart'],
+  augment: ['NAME', 'rtdetr or none (default rtdetr)'],
+};
+const flagKeys = Object.keys(flags) as (keyof typeof flags)[];
+
+export const train: Command = {
+  spec: {
+    name: 'train',
+    summary: 'train a detector on labelled pictures',
+    usage: '--data DATA [options]',
+    description: [
+      'Reads COCO JSON, YOLO (data.yaml) and Pascal VOC. Validates with the averaged weights and prints the twelve COCO lines. The run has a ' +
+        'folder of its own with last and best weights (safetensors, PyTorch names), logs and the resolved configuration; an earlier run is ' +
+        'never overwritten. Ctrl-C once finishes the step and saves; --resume goes on bit for bit.',
+      `Models: ${[...models.keys()].join(', ')}.`,
+    ].join('\n'),
+    positionals: { name: 'argument', min: 0, max: 0 },
+    options: {
+      ...Object.fromEntries(flagKeys.map((key) => [flagName(key), { type: 'string' as const, value: flags[key][0], help: flags[key][1] }])),
+      config: { type: 'string', short: 'c', value: 'FILE', help: 'settings as JSON: any of these options, modelConfig and rules' },
+      set: { type: 'string', value: 'KEY=VALUE', repeated: true, help: 'one setting, such as modelConfig.queries=100; may be repeated' },
+      out: { type: 'string', value: 'DIR', help: `folder of the run (default ${DEFAULT_OUT}; a number is added where there is one)` },
+      resume: { type: 'string', value: '[RUN]', alone: 'last', help: 'go on with the newest run, or with this folder or training state' },
+      'log-every': { type: 'string', value: 'N', help: 'without a terminal, a line every N steps (default 10)' },
+    },
+    examples: [
+      'backdrop train --data pictures --epochs 100 --batch 8 --size 256',
+      'backdrop train --data pictures --weights rtdetr_r18vd.pth --freeze ^backbone --patience 10',
+      'backdrop train --resume',
+      'backdrop train --data pictures --overfit 4 --epochs 200',
+    ],
+  },
+  async run(args, io) {
+    const resume = textOption(args, 'resume');
+    const logEvery = numberOption(args, 'log-every', 10, { min: 1, max: 1e9, integer: true });
+    const given = givenSettings(args);
+    const out = textOption(args, 'out') ?? DEFAULT_OUT;
+    return resume === undefined ? begin(given, out, logEvery, io) : goOn(resume, given, out, logEvery, io);
+  },
+};
+
+/** Flags before --set before the configuration file. */
+function givenSettings(args: Args): Partial<RunConfig> {
+  const file = textOption(args, 'config');
+  const fromFile = file === undefined ? {} : readSettings(readConfigFile(file), file);
+  const fromSet = listOption(args, 'set').map((pair) => {
+    const at = pair.indexOf('=');
+    if (at < 1) throw usageError(`--set is "${pair}"; expected KEY=VALUE`);
+    return readSettings({ [pair.slice(0, at)]: parsed(pair.slice(at + 1)) }, '--set');
+  });
+  const fromFlags = flagKeys.flatMap((key) => {
+    const value = textOption(args, flagName(key));
+    return value === undefined ? [] : [readSettings({ [key]: value }, `--${flagName(key)}`)];
+  });
+  return merged([fromFile, ...fromSet, ...fromFlags]);
+}
+
+function merged(places: readonly Partial<RunConfig>[]): Partial<RunConfig> {
+  const changes = Object.assign({}, ...places.map(({ modelConfig: c }) => c)) as Record<string, unknown>;
+  return { ...Object.assign({}, ...places), ...(Object.keys(changes).length > 0 ? { modelConfig: changes } : {}) };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function readConfigFile(path: string): Record<string, unknown> {
+  if (!existsSync(path)) throw new BackdropError('E_FILE_MISSING', `there is no configuration ${path}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new BackdropError('E_CONFIG', `${path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new BackdropError('E_CONFIG', `${path} holds no settings: it should be an object of keys and values`);
+}
+
+/** A run that begins. */
+async function begin(given: Partial<RunConfig>, out: string, logEvery: number, io: Io): Promise<number> {
+  const config = resolveRun(given);
+  const { dataset, root } = await openData(config.data, io);
+  const { train: records, validation } = partsOf(dataset, config);
+  const model = await chooseModel(config, dataset, io);
+  const resolved: RunConfig = { ...config, model: model.name, size: config.size ?? [model.size[0], model.size[1]] };
+  const identity = identityOf(dataset, root);
+  const run = RunDirectory.create(out);
+  try {
+    run.write(CONFIG, `${JSON.stringify(resolved, null, 2)}\n`);
+    return await work({ io, run, config: resolved, model, dataset, root, records, validation, identity, logEvery });
+  } finally {
+    run.close();
+  }
+}
+
+/** A run that was saved. */
+async function goOn(resume: string, given: Partial<RunConfig>, out: string, logEvery: number, io: Io): Promise<number> {
+  const path = resume === 'last' ? RunDirectory.newest(out) : folderOf(resume);
+  const run = RunDirectory.open(path);
+  try {
+    const text = run.read(CONFIG);
+    if (text === null) throw new BackdropError('E_RUN_MISSING', `${path} has no ${CONFIG}`);
+    const before = readSettings(JSON.parse(text) as Record<string, unknown>, run.file(CONFIG)) as RunConfig;
+    for (const key of runConfigKeys) {
+      const [was, now] = [before[key], given[key]];
+      if (now === undefined || FREE.includes(key) || JSON.stringify(was) === JSON.stringify(now)) continue;
+      throw new BackdropError('E_RUN_MISMATCH', `${path} was begun with ${key} ${JSON.stringify(was)}, not ${JSON.stringify(now)}`, {
+        hint: `A run that goes on can change ${FREE.join(', ')}. Begin a new one with --weights ${join(path, 'last.safetensors')}.`,
+        details: { key, found: now, expected: was },
+      });
+    }
+    const config: RunConfig = { ...before, ...given };
+    const facts = await factsOf(run);
+    const { dataset, root } = await openData(config.data, io);
+    const identity = identityOf(dataset, root);
+    for (const [what, expected] of Object.entries(facts.identity)) {
+      if (identity[what] === expected) continue;
+      throw new BackdropError(
+        'E_RUN_MISMATCH',
+        `the data set has changed since this run was saved: ${what} is ${identity[what]}, was ${expected}`,
+        {
+          hint: 'Restore it, or begin a new run with --weights.',
+          details: { what, found: identity[what] ?? null, expected },
+        },
+      );
+    }
+    run.write(CONFIG, `${JSON.stringify(config, null, 2)}\n`);
+    const { train: records, validation } = partsOf(dataset, config);
+    return await work({ io, run, config, model: facts.model, dataset, root, records, validation, identity, logEvery });
+  } finally {
+    run.close();
+  }
+}
+
+function folderOf(path: string): string {
+  const facts = statSync(path, { throwIfNoEntry: false });
+  if (!facts) throw new BackdropError('E_RUN_MISSING', `there is no run ${path}`);
+  if (facts.isDirectory()) return path;
+  if (basename(path) === LAST_STATE) return dirname(path);
+  throw new BackdropError('E_RUN_MISSING', `${path} is no saved run`, { hint: `Name its folder, or the ${LAST_STATE} in it.` });
+}
+
+async function factsOf(run: RunDirectory): Promise<RunFacts> {
+  const path = run.file(LAST_STATE);
+  const file = await openNodeFile(path);
+  try {
+    return readRunFacts(await openSafetensors(file, { fileName: path }), path);
+  } finally {
+    await file.close();
+  }
+}
+
+/** What is trained on and validated with. */
+function partsOf(dataset: Dataset, { overfit, batch }: RunConfig): { train: readonly ImageRecord[]; validation: readonly ImageRecord[] } {
+  const all = splitOf(dataset, 'train');
+  const chosen = overfit > 0 ? all.slice(0, overfit) : all;
+  if (chosen.length < batch) {
+    throw new BackdropError('E_CONFIG', `a batch of ${batch} cannot be made of ${chosen.length} training pictures`, {
+      hint: `Use --batch ${chosen.length} or less.`,
+    });
+  }
+  return { train: chosen, validation: overfit > 0 ? chosen : (dataset.splits.get('val') ?? []) };
+}
+
+function identityOf(dataset: Dataset, root: string): Record<string, string> {
+  const of = (split: 'train' | 'val') => fingerprint(dataset, dataset.splits.get(split) ?? [], root);
+  return { 'split train': of('train'), 'split val': of('val') };
+}
+
+/** The model with a class for each of the data set's. */
+async function chooseModel(
+  { model, modelConfig: changes, weights, size }: RunConfig,
+  { categories }: Dataset,
+  io: Io,
+): Promise<ModelConfig> {
+  const labels = categories.map(({ name }) => name);
+  if (weights === undefined) {
+    const start = modelConfig(model ?? DEFAULT_MODEL);
+    const unknown = Object.keys(changes).find((key) => !(key in start));
+    if (unknown)
+      throw new BackdropError('E_CONFIG', `modelConfig: ${start.name} has no "${unknown}"`, {
+        hint: `It has ${Object.keys(start).join(', ')}.`,
+      });
+    return modelConfig(start, { ...(changes as ModelChanges), classes: labels.length, ...(size ? { size } : {}) });
+  }
+  if (Object.keys(changes).length > 0) throw new BackdropError('E_CONFIG', 'modelConfig changes the model, but --weights says what it is');
+  const file = await openNodeFile(weights);
+  try {
+    const { config, report } = await openModelWeights(file, {
+      fileName: file.fileName,
+      signal: io.signal,
+      labels,
+      ...(model ? { model } : {}),
+    });
+    for (const message of report.messages) io.note(message);
+    return size ? modelConfig(config, { size }) : config;
+  } finally {
+    await file.close();
+  }
+}
+
+interface Work {
+  io: Io;
+  run: RunDirectory;
+  config: RunConfig;
+  model: ModelConfig;
+  dataset: Dataset;
+  root: string;
+  records: readonly ImageRecord[];
+  validation: readonly ImageRecord[];
+  identity: Record<string, string>;
+  logEvery: number;
+}
+
+async function work({ io, run, config, model, dataset, root, records, validation, identity, logEvery }: Work): Promise<number> {
+  const { categories } = dataset;
+  io.print(`backdrop ${version()}, ${model.name}, input ${model.size.join(' x ')}, seed ${config.seed}`);
+  io.print(
+    `data        ${resolve(config.data)}: ${records.length} pictures to train on, ${validation.length} to validate, ${categories.length} classes`,
+  );
+  io.print(`run         ${run.path}`);
+  if (validation.length === 0) io.warn('there is no split "val": nothing will be validated, and there will be no best weights');
+  const report = new TrainReport({ io, run, epochs: config.epochs, accumulate: config.accumulate, logEvery });
+  const reply = await trainRun({
+    ...{ io, run, report },
+    request: { config, model, categories, train: records, validation, identity },
+    dataFolder: root,
+    weightsFile: config.weights ?? null,
+    savedAt: async () => {
+      if (!existsSync(run.file(LAST_STATE))) return null;
+      const { steps, progress } = await factsOf(run);
+      return { steps, epoch: progress.epoch };
+    },
+  });
+  const again = `backdrop train --resume ${run.path}`;
+  const saved = existsSync(run.file(LAST_STATE));
+  if (reply?.reason === 'finished' || reply?.reason === 'patience') {
+    io.print(`${reply.reason === 'finished' ? 'done' : `stopped: no better AP in ${config.patience} validations`}; weights in ${run.path}`);
+    return 0;
+  }
+  io.print(saved ? `saved; go on with\n  ${again}` : 'interrupted before anything was saved');
+  return reply?.reason === 'time' ? 0 : 130;
+}
