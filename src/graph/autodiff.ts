@@ -65,7 +65,7 @@ export function backward(
     if (gradients.every((g) => g === null)) continue;
     const wants = node.inputs.map((t) => !t.detached && dependent.has(t.value));
     if (!wants.some(Boolean)) continue;
-    const rule = rules.get(node.operation);
+    const rule = rules.get(node.operation) ?? node.operation.gradient;
     if (!rule) {
       throw new BackdropError('E_MODEL_CONFIG', `${node.scope} has no gradient.`, {
         hint: 'Detach its inputs, or leave it out of training.',

@@ -5,6 +5,7 @@
  */
 import { BackdropError } from '../errors.ts';
 import type { KernelSpec } from '../gpu/kernels.ts';
+import type { GradientRule } from './autodiff.ts';
 import type { PointwiseChain } from './pointwise.ts';
 
 export type ElementType = 'f32' | 'u32';
@@ -91,9 +92,7 @@ export interface Target {
   readonly variants: Readonly<Record<string, string>>;
 }
 
-/**
- * An operation: its shape rule and its kernels (the gradient rule joins them in one file). `Attributes` are plain data.
- */
+/** An operation: its shape rule and its kernels. `Attributes` are plain data. */
 export interface Operation<Attributes = unknown> {
   readonly name: string;
   /** Shapes and types of the outputs. Throws E_SHAPE. */
@@ -106,6 +105,8 @@ export interface Operation<Attributes = unknown> {
   readonly denseOutputs?: boolean;
   /** Extra tensors that prologue and epilogue may read together. */
   readonly maxExtras?: number;
+  /** Of operations outside the library; its own are listed in ops/gradient.ts, so that a page which only detects loads none. */
+  readonly gradient?: GradientRule<Attributes>;
 }
 
 export interface Node<Attributes = unknown> {

@@ -1,0 +1,15 @@
+/** Training: whole steps of detectors, steps of any other graph, and the parts they are made of. */
+export { type StatisticsUpdate, type TrainableParameter, Training, trainableParameters } from '../nn/training.ts';
+export { gradients } from '../ops/gradient.ts';
+export { type Assignment, assign, type CostLayout } from './assignment.ts';
+export type { Classification, CriterionOptions } from './criterion.ts';
+export { type DenoisingDraws, type DenoisingLayout, type DenoisingOptions, denoisingLayout, seededDraws } from './denoising.ts';
+export { type GraphBatch, GraphStep, type GraphStepReport } from './graph-step.ts';
+export { type GroupOptions, type GroupRule, type ParameterGroup, parameterGroups } from './groups.ts';
+export { averageDecay, rateFactor, type ScheduleOptions } from './schedule.ts';
+export type { NamedArrays, TrainingState } from './state.ts';
+export { type StepOptions, type StepReport, type TrainingBatch, type TrainingConfig, TrainingStep } from './step.ts';
+export { checkTargets, type TargetLimits, type Targets } from './targets.ts';
+export type { StepShape } from './trace.ts';
+export type { LossGraph } from './trained-graph.ts';
+export type { OptimizerConfig } from './trained-program.ts';
