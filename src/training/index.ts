@@ -6,6 +6,7 @@ export type { Classification, CriterionOptions } from './criterion.ts';
 export { type DenoisingDraws, type DenoisingLayout, type DenoisingOptions, denoisingLayout, seededDraws } from './denoising.ts';
 export { type GraphBatch, GraphStep, type GraphStepReport } from './graph-step.ts';
 export { type GroupOptions, type GroupRule, type ParameterGroup, parameterGroups } from './groups.ts';
+export { type Recipe, recipe } from './recipes.ts';
 export { averageDecay, rateFactor, type ScheduleOptions } from './schedule.ts';
 export type { NamedArrays, TrainingState } from './state.ts';
 export { type StepOptions, type StepReport, type TrainingBatch, type TrainingConfig, TrainingStep } from './step.ts';

@@ -3,6 +3,8 @@
 export interface ScheduleOptions {
   /** Steps over which the rate rises linearly; 0 or left out: none (RT-DETRv2: 2000). */
   warmupSteps?: number;
+  /** Factor of the first step, from which it rises to 1 at step `warmupSteps`, as torch's LinearLR; left out: 1 / warmupSteps. */
+  warmupStart?: number;
   /** Epochs at whose beginning the rate is multiplied with gamma (official configurations: 1000, so never). */
   milestones?: readonly number[];
   /** 0.1 when left out. */
@@ -17,13 +19,18 @@ export interface ScheduleOptions {
 
 /**
  * What the base rate is multiplied with at a step (from 0) of an epoch (from 0): min(1, (step + 1) / warmupSteps) times gamma for
- * every milestone reached, as torch's MultiStepLR behind RT-DETRv2's LinearWarmup; and, where asked for, a fall to `finalFactor`
- * along a line or half a cosine (I. Loshchilov, F. Hutter, "SGDR", ICLR 2017).
+ * every milestone reached, as torch's MultiStepLR behind RT-DETRv2's LinearWarmup (`warmupStart` makes it another line); and, where
+ * asked for, a fall to `finalFactor` along a line or half a cosine (I. Loshchilov, F. Hutter, "SGDR", ICLR 2017).
  */
 export function rateFactor(step: number, epoch: number, options: ScheduleOptions = {}): number {
-  const { warmupSteps = 0, milestones = [], gamma = 0.1 } = options;
-  const warm = warmupSteps > 0 ? Math.min(1, (step + 1) / warmupSteps) : 1;
-  return warm * gamma ** milestones.filter((milestone) => epoch >= milestone).length * fall(step, options);
+  const { milestones = [], gamma = 0.1 } = options;
+  return warm(step, options) * gamma ** milestones.filter((milestone) => epoch >= milestone).length * fall(step, options);
+}
+
+function warm(step: number, { warmupSteps = 0, warmupStart }: ScheduleOptions): number {
+  if (warmupSteps <= 0) return 1;
+  if (warmupStart === undefined) return Math.min(1, (step + 1) / warmupSteps);
+  return warmupStart + (1 - warmupStart) * Math.min(1, step / warmupSteps);
 }
 
 function fall(step: number, { decay, warmupSteps = 0, totalSteps = 0, finalFactor = 0.01 }: ScheduleOptions): number {

@@ -1,33 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { modelConfig } from '../../src/models/resolve.ts';
-import { modelParameters } from '../../src/models/rt-detr.ts';
 import { ArenaLayout } from '../../src/training/arena.ts';
 import { parameterGroups } from '../../src/training/groups.ts';
 import { averageDecay, rateFactor } from '../../src/training/schedule.ts';
 import { errorOf } from '../checkpoints/fixtures.ts';
 
 const base = { rate: 1e-4, decay: 1e-4 };
-/** The official R18 rules of version 1. */
-const r18 = [
-  { pattern: '^(?=.*backbone)(?=.*norm).*$', rate: 1e-5, decay: 0 },
-  { pattern: '^(?=.*backbone)(?!.*norm).*$', rate: 1e-5 },
-  { pattern: '^(?=.*(?:encoder|decoder))(?=.*(?:norm|bias)).*$', decay: 0 },
-];
-
 describe('parameterGroups', () => {
-  it('counts as the official R18 configuration', () => {
-    const table = modelParameters(modelConfig('rtdetr_r18vd'));
-    const names = [...table].filter(([, { kind }]) => kind !== 'buffer').map(([name]) => name);
-    const { groups, notes } = parameterGroups(names, { ...base, rules: r18 });
-    expect(groups.map((g) => [g.names.length, g.rate, g.decay])).toEqual([
-      [46, 1e-5, 0],
-      [23, 1e-5, 1e-4],
-      [159, 1e-4, 0],
-      [98, 1e-4, 1e-4],
-    ]);
-    expect(notes).toEqual([]);
-  });
-
   it('gives a name that two patterns match to the first, and says so', () => {
     const rules = [
       { pattern: 'bias', decay: 0 },
@@ -53,6 +31,8 @@ describe('schedules', () => {
     expect([0, 4, 9, 100].map((step) => rateFactor(step, 0, options))).toEqual([0.1, 0.5, 1, 1]);
     expect([2, 3, 4, 5].map((epoch) => rateFactor(50, epoch, options))).toEqual([1, 0.5, 0.5, 0.25]);
     expect(rateFactor(0, 0)).toBe(1);
+    const line = { warmupSteps: 2000, warmupStart: 0.001 };
+    expect([0, 1000, 2000, 3000].map((step) => rateFactor(step, 0, line))).toEqual([0.001, 0.5005, 1, 1]);
   });
 
   it('lets the average begin quickly', () => {
