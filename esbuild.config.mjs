@@ -1,6 +1,6 @@
 // Builds dist/ (skipped when nothing changed) and, with --types, the declarations of the .wgsl modules.
 //   node esbuild.config.mjs [--types] [--force]
-import { cpSync, existsSync, mkdirSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { root, wgslEsbuild, writeTypes } from './src/host/wgsl-plugin.mjs';
@@ -23,6 +23,7 @@ const common = {
 const library = [
   { in: 'src/index.ts', out: 'index' },
   { in: 'src/checkpoints/index.ts', out: 'checkpoints' },
+  { in: 'src/training/index.ts', out: 'training' },
   { in: 'weights-tools/index.ts', out: 'weights-tools' },
   { in: 'src/data/loader-worker.ts', out: 'loader-worker' },
 ];
@@ -55,12 +56,16 @@ export function isBuilt() {
 export async function build() {
   const esbuild = await import('esbuild');
   const started = new Date();
+  rmSync(join(dist, 'chunks'), { recursive: true, force: true });
   const exists = (/** @type {{ in: string }} */ entry) => existsSync(join(root, entry.in));
   await readable(esbuild, [
+    // Entries share their classes and operations: what one makes, another takes.
     esbuild.build({
       ...common,
       entryPoints: library.filter(exists),
       outdir: 'dist',
+      splitting: true,
+      chunkNames: 'chunks/[name]-[hash]',
       platform: 'browser',
       plugins: [wgslEsbuild({ minify: true })],
     }),

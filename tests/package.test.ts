@@ -1,6 +1,6 @@
 /** What somebody gets who installs the package: the files in it, its entry points and its types. */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -13,6 +13,7 @@ const packed = join(folder, 'node_modules', 'backdrop');
 const node = (args: string[], cwd = root): string => execFileSync(process.execPath, args, { cwd, encoding: 'utf8' });
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 
+const examples = ['train-detector.ts', 'train-anything.ts'];
 const snippet = `import { Detector } from 'backdrop';
 import { openModelWeights } from 'backdrop/weights-tools';
 export async function detect(file: File, image: Blob) {
@@ -28,9 +29,10 @@ beforeAll(async () => {
   await setup({ chrome: false });
   mkdirSync(join(packed, 'dist'), { recursive: true });
   copyFileSync(join(root, 'package.json'), join(packed, 'package.json'));
-  for (const name of ['index.js', 'checkpoints.js', 'weights-tools.js']) {
-    copyFileSync(join(root, 'dist', name), join(packed, 'dist', name));
+  for (const name of ['index.js', 'checkpoints.js', 'training.js', 'weights-tools.js', 'chunks']) {
+    cpSync(join(root, 'dist', name), join(packed, 'dist', name), { recursive: true });
   }
+  for (const name of examples) copyFileSync(join(root, 'tests/examples', name), join(folder, name));
   symlinkSync(join(root, 'node_modules', '@webgpu'), join(folder, 'node_modules', '@webgpu'), 'junction');
   writeFileSync(join(folder, 'snippet.ts'), snippet);
 }, 600_000);
@@ -43,6 +45,7 @@ it('holds what is run and read, and nothing else', () => {
   const wanted = [
     'index.js',
     'checkpoints.js',
+    'training.js',
     'weights-tools.js',
     'host/cli.js',
     'host/page.js',
@@ -70,12 +73,23 @@ it('bundles for the browser from its entry points', async () => {
 });
 
 it('touches no GPU when it is imported', () => {
-  const entries = ['backdrop', 'backdrop/checkpoints', 'backdrop/weights-tools'];
+  const entries = ['backdrop', 'backdrop/checkpoints', 'backdrop/training', 'backdrop/weights-tools'];
   writeFileSync(
     join(folder, 'import.mjs'),
     entries.map((name, i) => `import * as m${i} from '${name}'; console.log(Object.keys(m${i}).length > 3);`).join('\n'),
   );
   expect(node(['import.mjs'], folder)).toBe('true\n'.repeat(entries.length));
+});
+
+it('has entry points that know each other: one takes the gradient of what another traces', () => {
+  const code = `import { Graph, buildModel, ops } from 'backdrop';
+    import { gradients } from 'backdrop/training';
+    const graph = new Graph();
+    const x = graph.input('x', [1, 4, 4, 8]);
+    const y = ops.relu(ops.conv2d(x, graph.input('w', [1, 8, 8]), null, { kernel: [1, 1], stride: [1, 1], padding: [0, 0] }));
+    console.log(gradients(graph, new Map([[y, y]]), [x]).get(x).shape.join());`;
+  writeFileSync(join(folder, 'gradient.mjs'), code);
+  expect(node(['gradient.mjs'], folder)).toBe('1,4,4,8\n');
 });
 
 it('has types that a strict project compiles with', () => {
@@ -90,6 +104,6 @@ it('has types that a strict project compiles with', () => {
     lib: ['es2022', 'dom'],
     types: [],
   };
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['snippet.ts'] }));
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['snippet.ts', ...examples] }));
   expect(node([tsc, '-p', folder])).toBe('');
 }, 120_000);
