@@ -7,6 +7,7 @@ import { data } from './commands/data/index.ts';
 import { demo } from './commands/demo.ts';
 import { detect } from './commands/detect.ts';
 import { doctor } from './commands/doctor.ts';
+import { evaluate } from './commands/eval.ts';
 import { train } from './commands/train.ts';
 import { verify } from './commands/verify.ts';
 import { createIo, exitCodeOf, type Io, reportError } from './io.ts';
@@ -25,7 +26,7 @@ export interface CommandGroup {
   commands: readonly Command[];
 }
 
-const commands: readonly (Command | CommandGroup)[] = [detect, train, data, verify, doctor, bench, convert, inspect, demo];
+const commands: readonly (Command | CommandGroup)[] = [detect, train, evaluate, data, verify, doctor, bench, convert, inspect, demo];
 
 const headOf = (entry: Command | CommandGroup): { name: string; summary: string } => ('spec' in entry ? entry.spec : entry);
 

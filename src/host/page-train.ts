@@ -3,10 +3,6 @@ import { openModelWeights } from '../../weights-tools/model-weights.ts';
 import { rtDetrAugmentation } from '../data/augment/augment.ts';
 import { httpDirectory } from '../data/directory.ts';
 import { BatchLoader } from '../data/loader.ts';
-import { runSelfTest } from '../detector/self-test.ts';
-import { BackdropError } from '../errors.ts';
-import { openDevice } from '../gpu/device.ts';
-import { KernelCache } from '../gpu/kernels.ts';
 import type { ParameterSource } from '../graph/parameters.ts';
 import { initialModel } from '../models/initial-model.ts';
 import { modelParameters } from '../models/rt-detr.ts';
@@ -14,17 +10,13 @@ import { groupRules, type RunConfig } from '../training/run-config.ts';
 import { openRun, type RunStore } from '../training/run-files.ts';
 import { Trainer, type TrainerConfig } from '../training/trainer.ts';
 import { adapterName } from './adapter-name.ts';
+import { fetchBlob } from './page-files.ts';
+import { openCheckedDevice } from './page-gpu.ts';
 import { register } from './page-registry.ts';
 import { askHost } from './page-runtime.ts';
 import type { EventAnswer, FileAddress, FilePiece, TrainMessage, TrainReply, TrainRequest } from './train-messages.ts';
 
 const PIECE_BYTES = 4 << 20;
-
-async function fetchBlob({ url, name }: FileAddress): Promise<Blob> {
-  const response = await fetch(url);
-  if (!response.ok) throw new BackdropError('E_FILE_MISSING', `${name} could not be read (status ${response.status})`);
-  return response.blob();
-}
 
 const hex = (bytes: ArrayBuffer): string => Array.from(new Uint8Array(bytes), (b) => b.toString(16).padStart(2, '0')).join('');
 
@@ -125,18 +117,11 @@ function trainerConfig(config: RunConfig, request: TrainRequest): TrainerConfig 
 
 register<TrainRequest>('train', async (request): Promise<TrainReply> => {
   const { config, model, categories, train, validation, identity } = request;
-  const gpu = await openDevice();
+  const { gpu, kernels, variants, warnings } = await openCheckedDevice();
   const events = new EventSender();
   const loaders: BatchLoader[] = [];
   try {
-    const kernels = new KernelCache(gpu);
-    const selfTest = await runSelfTest(gpu, kernels);
-    if (!selfTest.passed) {
-      throw new BackdropError('E_GPU_SELF_TEST', `This adapter computes wrong results: ${selfTest.failures.join('; ')}.`, {
-        hint: 'Update the graphics driver, or use another adapter.',
-      });
-    }
-    events.send({ type: 'adapter', name: adapterName(gpu.info), software: gpu.info.software, warnings: selfTest.warnings });
+    events.send({ type: 'adapter', name: adapterName(gpu.info), software: gpu.info.software, warnings });
     const settings = trainerConfig(config, request);
     const directory = await httpDirectory(new URL(request.data, location.href).href, []);
     const { batch, size } = settings;
@@ -155,7 +140,7 @@ register<TrainRequest>('train', async (request): Promise<TrainReply> => {
       train: training,
       batchesPerEpoch: training.batchesPerEpoch,
       validation: validation.length > 0 ? { source: validating, images: validation } : null,
-      config: { ...settings, program: { variants: selfTest.variants } },
+      config: { ...settings, program: { variants } },
       // What was told before a save is with the host before it: a resumed run's log has no gap.
       store: {
         ...store,

@@ -2,6 +2,7 @@
 import '../bench/page.ts';
 import './page-detect.ts';
 import './page-doctor.ts';
+import './page-eval.ts';
 import './page-train.ts';
 import './page-verify.ts';
 import { serve } from './page-runtime.ts';

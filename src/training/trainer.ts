@@ -79,7 +79,7 @@ export type TrainerEvent =
       terms: Readonly<Record<string, number>>;
       norm: number;
       rates: readonly number[];
-      /** Of the step, data included; and of them, those in which the step waited for data. */
+      /** Since the step before, data included; and of them, those in which the step waited for data. */
       seconds: number;
       waited: number;
       images: number;
@@ -108,9 +108,13 @@ export class Trainer {
   /** Time of earlier sessions. */
   readonly #before: number;
   #saved = performance.now();
+  /** Nothing has been trained since the last save. */
+  #isSaved = false;
+  /** When the step before was over; saving and validating do not count. */
+  #mark = 0;
   #rates: readonly number[] = [];
   /** Of the step whose report is not there yet. */
-  #told: Omit<Extract<TrainerEvent, { type: 'step' }>, 'type' | 'step' | 'loss' | 'terms' | 'norm' | 'rates'> | null = null;
+  #told: Pick<Extract<TrainerEvent, { type: 'step' }>, 'epoch' | 'batch' | 'batches' | 'waited' | 'images'> | null = null;
 
   private constructor(options: TrainerOptions, model: DetectionTransformer, step: TrainingStep, source: ParameterSource) {
     this.#options = options;
@@ -183,10 +187,14 @@ export class Trainer {
           return 'stopped';
         }
       }
+      const validated = this.#validatesAfter(progress.epoch);
       this.#endEpoch();
-      await this.#save();
+      if (validated || this.#tooOld() || progress.epoch === config.epochs) await this.#save();
       const stop = progress.epoch < config.epochs && this.#stop();
-      if (stop) return stop;
+      if (stop) {
+        if (!this.#isSaved) await this.#save();
+        return stop;
+      }
     }
     return 'finished';
   }
@@ -202,6 +210,7 @@ export class Trainer {
     const { progress } = this;
     const batches = train.batches(progress.epoch, progress.batch)[Symbol.asyncIterator]();
     let stopped: 'stopped' | 'time' | null = null;
+    this.#mark = performance.now();
     try {
       while (progress.batch < batchesPerEpoch && !stopped) {
         const begin = performance.now();
@@ -213,10 +222,10 @@ export class Trainer {
         }
         const waited = performance.now() - begin;
         this.#report(await this.#step.step(parts, { epoch: progress.epoch }));
+        this.#isSaved = false;
         progress.batch += parts.length;
         const images = parts.reduce((sum, { targets }) => sum + targets.length, 0);
-        const seconds = (performance.now() - begin) / 1000;
-        this.#told = { epoch: progress.epoch, batch: progress.batch, batches: batchesPerEpoch, seconds, waited: waited / 1000, images };
+        this.#told = { epoch: progress.epoch, batch: progress.batch, batches: batchesPerEpoch, waited: waited / 1000, images };
         stopped = this.#stop();
         if (!stopped && progress.batch < batchesPerEpoch && this.#tooOld()) await this.#save();
       }
@@ -243,7 +252,10 @@ export class Trainer {
     sums.loss += loss;
     for (const [name, value] of Object.entries(terms)) sums.terms[name] = (sums.terms[name] ?? 0) + value;
     this.#rates = rates;
-    this.#emit({ type: 'step', step, loss, terms, norm, rates, ...told });
+    const now = performance.now();
+    const seconds = (now - this.#mark) / 1000;
+    this.#mark = now;
+    this.#emit({ type: 'step', step, loss, terms, norm, rates, seconds, ...told });
   }
 
   /** Detects with the averaged weights and evaluates; keeps them where they are the best. False when it was stopped. */
@@ -305,7 +317,9 @@ export class Trainer {
     progress.seconds = this.#seconds();
     await store.write(LAST_STATE, await stateFile({ config: model, state, source: this.#source, progress, identity }));
     await store.write(LAST_WEIGHTS, await this.#weights(state.average ?? state.parameters));
+    this.#isSaved = true;
     this.#saved = performance.now();
+    this.#mark = this.#saved;
     this.#emit({ type: 'saved', epoch: progress.epoch, step: this.#step.steps, batch: progress.batch });
   }
 
