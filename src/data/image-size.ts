@@ -25,7 +25,7 @@ const text = (bytes: Uint8Array, offset: number, length: number) => String.fromC
 
 function readHeader(bytes: Uint8Array, view: DataView): ImageHeader | null {
   if (view.getUint32(0) === 0x89504e47 && text(bytes, 12, 4) === 'IHDR') {
-    return { format: 'png', width: view.getUint32(16), height: view.getUint32(20), orientation: 1 };
+    return { format: 'png', width: view.getUint32(16), height: view.getUint32(20), orientation: pngOrientation(bytes, view) };
   }
   if (view.getUint16(0) === 0xffd8) return jpegHeader(bytes, view);
   const start = text(bytes, 0, 4);
@@ -37,6 +37,16 @@ function readHeader(bytes: Uint8Array, view: DataView): ImageHeader | null {
   if (start === 'RIFF' && text(bytes, 8, 4) === 'WEBP') return webpHeader(bytes, view);
   if (text(bytes, 4, 4) === 'ftyp') return avifHeader(bytes, view);
   return null;
+}
+
+/** Of an eXIf chunk before the pixels: Chrome heeds no later one (156, measured), nor any EXIF in a WebP. */
+function pngOrientation(bytes: Uint8Array, view: DataView): number {
+  for (let offset = 33; offset + 12 <= bytes.byteLength; offset += 12 + view.getUint32(offset)) {
+    const kind = text(bytes, offset + 4, 4);
+    if (kind === 'IDAT' || kind === 'IEND') break;
+    if (kind === 'eXIf') return exifOrientation(bytes.subarray(offset + 8, offset + 8 + view.getUint32(offset)));
+  }
+  return 1;
 }
 
 /** Walks the segments to the frame header (SOF0..15 without the tables DHT, JPG, DAC among these numbers). */
