@@ -1,5 +1,5 @@
 /** Writing files so that a reader never sees half of one. */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
 import { BackdropError } from '../errors.ts';
 
@@ -19,12 +19,24 @@ export function writeFileAtomic(path: string, bytes: Uint8Array | string): void 
     renameSync(temporary, path);
   } catch (cause) {
     rmSync(temporary, { force: true });
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new BackdropError('E_FILE_WRITE', `cannot write ${path}: ${reason}`, {
-      cause,
-      hint: 'Check the folder, its permissions and free space.',
-    });
+    throw writeError(path, cause);
   }
+}
+
+/** Writes one of thousands of files, of which a later one says that all are there: neither flushed nor renamed. Throws E_FILE_WRITE. */
+export function writeFilePlain(path: string, bytes: Uint8Array | string): void {
+  try {
+    makeFolder(dirname(path));
+    writeFileSync(path, bytes);
+  } catch (cause) {
+    throw writeError(path, cause);
+  }
+}
+
+function writeError(path: string, cause: unknown): BackdropError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const hint = 'Check the folder, its permissions and free space.';
+  return new BackdropError('E_FILE_WRITE', `cannot write ${path}: ${reason}`, { cause, hint });
 }
 
 /** With the folders above it. Node's own recursive mkdir never returns where a folder can be neither made nor found (/proc). */

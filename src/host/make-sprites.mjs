@@ -1,4 +1,4 @@
-// Makes src/data/scenes/sprites.png from Noto Color Emoji (Debian's package fonts-noto-color-emoji), once:
+// Makes src/data/scenes/sprites/sprites.png from Noto Color Emoji (Debian's package fonts-noto-color-emoji), once:
 //   node src/host/make-sprites.mjs /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf
 // The font holds every emoji as a PNG of 136 x 128 pixels (OpenType tables cmap, CBLC, CBDT). They are decoded and laid out in
 // cells of that size, eight a row, in the order of categories.ts.
@@ -135,5 +135,5 @@ for (const [i, character] of emoji.entries()) {
 // A colour nobody sees costs bytes.
 for (let i = 0; i < sheet.length; i += 4) if (sheet[i + 3] === 0) sheet.fill(0, i, i + 3);
 const png = encode(width, height, sheet);
-writeFileSync(fileURLToPath(new URL('sprites.png', folder)), png);
+writeFileSync(fileURLToPath(new URL('sprites/sprites.png', folder)), png);
 console.log(`${emoji.length} sprites, ${width} x ${height}, ${png.length} bytes`);

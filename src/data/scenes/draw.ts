@@ -1,12 +1,15 @@
 /** Random choices in sequence from one counter-based stream. */
 import { RandomStream } from '../../random.ts';
 
+/** Keeps scenes' numbers apart from those of training and augmentation under the same seed. */
+const domain = 0x5ce1;
+
 export class Draws {
   readonly #stream: RandomStream;
   #next = 0;
 
   constructor(seed: number, index: number, stream: number) {
-    this.#stream = new RandomStream(seed, index, stream);
+    this.#stream = new RandomStream(seed, index, stream, domain);
   }
 
   /** In [0, 1). */

@@ -109,7 +109,7 @@ const facades: readonly (readonly [number, number, number])[] = [
 /** Most draws near 0. Math.pow may differ between engines. */
 const square = (x: number): number => x * x;
 
-const landscapeStream = 0x5ce1;
+const landscapeStream = 0;
 
 /** The landscape of a seed and a number: a function of both and the aspect (height / width) alone. */
 export function generateLandscape(seed: number, index: number, aspect: number): Landscape {

@@ -36,7 +36,7 @@ export interface Look {
 export const plainLook: Look = { fade: 0, silhouette: 0, blur: 0, exposure: 1 };
 
 export const elsewhereDefault = 0.15;
-const objectStream = 0x5ce2;
+const objectStream = 1;
 /** Width in pixels of the small painting on which places are looked up. */
 export const placementWidth = 96;
 
@@ -100,7 +100,8 @@ function drawObject(
   const v = (Math.floor(spot / width) + draws.unit()) / width;
   // Nearer is larger; above the horizon nothing tells how far it is.
   const near = clamp((v - horizon) / (aspect - horizon), 0, 1);
-  const distance = place === 'sky' ? 0.07 + 0.2 * small(small(draws.unit())) : v < horizon ? 0.085 + 0.06 * draws.unit() : 0.085 + 0.26 * near;
+  const distance =
+    place === 'sky' ? 0.07 + 0.2 * small(small(draws.unit())) : v < horizon ? 0.085 + 0.06 * draws.unit() : 0.085 + 0.26 * near;
   const size = clamp(category.size * distance * draws.between(0.85, 1.4), 0.07, 0.42);
   const lean = draws.chance(0.25) ? draws.between(-0.28, 0.28) : draws.between(-0.05, 0.05);
   return {

@@ -29,6 +29,7 @@ export function generateScene(seed: number, index: number, { aspect = 0.75, else
     throw new BackdropError('E_INPUT', `scene number ${index}: expected a whole number from 0`);
   if (!(aspect >= 0.4 && aspect <= 1.6))
     throw new BackdropError('E_INPUT', `scene of aspect ${aspect} (height / width): expected 0.4 to 1.6`);
+  if (!(elsewhere >= 0 && elsewhere <= 1)) throw new BackdropError('E_INPUT', `share of objects elsewhere ${elsewhere}: expected 0 to 1`);
   const landscape = generateLandscape(seed, index, aspect);
   return { landscape, objects: drawObjects(seed, index, paintBackground(landscape, placementWidth), elsewhere) };
 }

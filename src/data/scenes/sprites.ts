@@ -22,7 +22,7 @@ export interface Sprite {
 /** By category, then variant. */
 export type Sprites = readonly (readonly Sprite[])[];
 
-/** Cuts the sheet sprites.png. @throws BackdropError E_IMAGE when it is damaged or not that sheet */
+/** Cuts the sheet sprites/sprites.png. @throws BackdropError E_IMAGE when it is damaged or not that sheet */
 export async function loadSprites(png: Uint8Array<ArrayBuffer>): Promise<Sprites> {
   const sheet = await decodeRgbaPng(png);
   const count = sceneCategories.reduce((sum, { variants }) => sum + [...variants].length, 0);
