@@ -73,3 +73,13 @@ function threeDigits(value: number): string {
   const below = Math.floor(value * 1000);
   return ((below + (below % 2)) / 1000).toFixed(3);
 }
+
+/** Precision at the 101 recalls, IoU 0.5, all sizes: of one class, or the mean of those that have labels. */
+export function precisionCurve({ precision, classes }: Accumulated, label?: number): Float64Array {
+  const cell = areaNames.length * maxDetections.length;
+  return Float64Array.from(recallThresholds, (_, r) => {
+    const labels = label === undefined ? Array.from({ length: classes }, (_, k) => k) : [label];
+    const values = labels.map((k) => precision[(r * classes + k) * cell + maxDetections.length - 1]);
+    return mean(values.filter((value) => value > -1));
+  });
+}
