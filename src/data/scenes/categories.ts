@@ -41,5 +41,5 @@ export const sceneCategories: readonly SceneCategory[] = [
   row('horse', '🐎🏇', ['grass'], 1, 0.9, 0.3),
   row('deer', '🦌', ['tree'], 0.95, 1.1, 0.3),
   row('dog', '🐕🐩🦮', ['grass', 'road'], 0.7, 0.75, 0.3),
-  row('person', '🚶🏃🧍', ['building', 'road', 'grass'], 0.95, 0.85, 0.35),
+  row('person', '🚶🏃🧍', ['road', 'grass'], 0.95, 0.85, 0.35),
 ];

@@ -3,6 +3,7 @@ import type { Background } from './background.ts';
 import { sceneCategories } from './categories.ts';
 import { clamp, mix, noise, smoothstep } from './noise.ts';
 import type { SceneObject } from './objects.ts';
+import type { Region } from './regions.ts';
 import type { Sprite, SpriteLevel } from './sprites.ts';
 
 export interface Stamp {
@@ -13,10 +14,13 @@ export interface Stamp {
   readonly height: number;
   /** [height, width, 4]: colours 0 to 255 multiplied by alpha, alpha 0 to 1. */
   readonly pixels: Float32Array;
-  /** Where it meets ground or water. */
-  readonly foot: { readonly x: number; readonly y: number; readonly half: number } | null;
-  readonly swims: boolean;
+  /** Where it meets what it stands on, and half its width there. */
+  readonly foot: { readonly x: number; readonly y: number; readonly half: number };
+  readonly place: Region;
 }
+
+/** How dark a shadow lies there; none hangs in the air or on what stands upright. */
+const shadows: Partial<Record<Region, number>> = { grass: 1, road: 1, mountain: 0.45 };
 
 export function stampObject(object: SceneObject, sprite: Sprite, background: Background): Stamp {
   const { behind, landscape } = background;
@@ -76,8 +80,7 @@ export function stampObject(object: SceneObject, sprite: Sprite, background: Bac
       pixels[at + 3] = alpha;
     }
   }
-  const foot = flies ? null : { x: footX, y: footY, half: 0.5 * w * scale };
-  return { x, y, width, height, pixels, foot, swims };
+  return { x, y, width, height, pixels, foot: { x: footX, y: footY, half: 0.5 * w * scale }, place: object.place };
 }
 
 /** Colour becomes colour * factor + add: light of the hour, haze, and how hard the object is to make out. */
@@ -118,10 +121,9 @@ function sample({ width, height, pixels }: SpriteLevel, x: number, y: number, we
 
 /** Paints a stamp with its shadow or its mirror image over colours of [height, width, 3]. */
 export function drawStamp(stamp: Stamp, { landscape }: Background, rgb: Float32Array, width: number, height: number): void {
-  if (stamp.foot) {
-    if (stamp.swims) drawReflection(stamp, rgb, width, height);
-    else drawShadow(stamp, landscape.palette.hour.contrast, rgb, width, height);
-  }
+  const shadow = shadows[stamp.place];
+  if (stamp.place === 'water') drawReflection(stamp, rgb, width, height);
+  else if (shadow !== undefined) drawShadow(stamp, shadow * (0.2 + 0.35 * landscape.palette.hour.contrast), rgb, width, height);
   for (let row = 0; row < stamp.height; row++) {
     const py = stamp.y + row;
     if (py < 0 || py >= height) continue;
@@ -135,14 +137,14 @@ export function drawStamp(stamp: Stamp, { landscape }: Background, rgb: Float32A
   }
 }
 
-function drawShadow({ foot }: Stamp, contrast: number, rgb: Float32Array, width: number, height: number): void {
-  const { x, y, half } = foot!;
+function drawShadow({ foot }: Stamp, darkest: number, rgb: Float32Array, width: number, height: number): void {
+  const { x, y, half } = foot;
   const [rx, ry] = [half * 1.15, Math.max(1, half * 0.26)];
   for (let py = Math.max(0, Math.ceil(y - ry)); py < Math.min(height, y + ry); py++) {
     for (let px = Math.max(0, Math.ceil(x - rx)); px < Math.min(width, x + rx); px++) {
       const dx = (px + 0.5 - x) / rx;
       const dy = (py + 0.5 - y) / ry;
-      const strength = (0.2 + 0.35 * contrast) * smoothstep(1, 0.1, dx * dx + dy * dy);
+      const strength = darkest * smoothstep(1, 0.1, dx * dx + dy * dy);
       const at = 3 * (py * width + px);
       for (let c = 0; c < 3; c++) rgb[at + c]! *= 1 - strength;
     }
@@ -151,7 +153,7 @@ function drawShadow({ foot }: Stamp, contrast: number, rgb: Float32Array, width:
 
 /** The rows above the waterline upside down below it, squeezed, fading and shaken. */
 function drawReflection(stamp: Stamp, rgb: Float32Array, width: number, height: number): void {
-  const line = stamp.foot!.y;
+  const line = stamp.foot.y;
   const rows = Math.floor((line - stamp.y) * 0.7);
   for (let down = 0; down < rows; down++) {
     const py = Math.floor(line) + down;
