@@ -1,7 +1,7 @@
 /** Page side of `bench train`: training steps beside forward passes of the same model, size and batch. */
 import { type Gpu, openDevice } from '../gpu/device.ts';
 import { KernelCache } from '../gpu/kernels.ts';
-import { median } from '../gpu/profiler.ts';
+import { type KernelTiming, median, profileSteps, type StepTiming } from '../gpu/profiler.ts';
 import { Graph } from '../graph/graph.ts';
 import { ParameterStore } from '../graph/parameters.ts';
 import { formatPlan } from '../graph/plan.ts';
@@ -42,8 +42,14 @@ export interface TrainReport {
   /** Buffers, bind groups and pipelines that the timed steps created, and read-backs a step. */
   created: number;
   readbacks: number;
+  /** Of the training Program; without the optimizer. */
+  kernels: KernelTiming[];
+  slowest: StepTiming[];
   plan: string;
 }
+
+/** Kernels that read what they change: counters and cursors of the deformable attention's buckets. */
+const counting = new Set(['deformable/count', 'deformable/fill', 'copy/scan']);
 
 /** Seven objects an image, about what COCO has. */
 function benchTargets(batch: number, classes: number): Targets[] {
@@ -95,6 +101,13 @@ export async function benchTraining(request: TrainRequest, progress: (value: Ben
       steps.push(await train());
       forwards.push(await forwardMilliseconds(gpu, forward));
     }
+    const created = objects() - before.objects;
+    const readbacks = (gpu.counters.readbacks - before.readbacks) / rounds;
+    const profile = await profileSteps(gpu, step.program.steps, {
+      rounds: Math.min(rounds, 3),
+      once: ({ kernel }) => counting.has(kernel),
+      onProgress: (done, total) => progress({ label: `${name}: timing its kernels`, fraction: done / total }),
+    });
     const { optimizer } = step;
     const arenas = [optimizer.parameters, optimizer.gradients, optimizer.firstMoments, optimizer.secondMoments, optimizer.average];
     const report: TrainReport = {
@@ -105,8 +118,10 @@ export async function benchTraining(request: TrainRequest, progress: (value: Ben
       dispatches: step.dispatches,
       forwardDispatches: forward.statistics.dispatches,
       arenaBytes: arenas.reduce((sum, arena) => sum + (arena?.buffers ?? []).reduce((bytes, buffer) => bytes + buffer.size, 0), 0),
-      created: objects() - before.objects,
-      readbacks: (gpu.counters.readbacks - before.readbacks) / rounds,
+      created,
+      readbacks,
+      kernels: profile.kernels,
+      slowest: [...profile.steps].sort((a, b) => b.microseconds - a.microseconds).slice(0, 12),
       plan: formatPlan(step.program.plan),
     };
     await step.finish();

@@ -6,7 +6,7 @@
  */
 import type { Gpu } from './device.ts';
 
-/** What the profiler needs of a Program's step. Repeating it must not change its result, which holds for every kernel here. */
+/** What the profiler needs of a Program's step. */
 export interface ProfiledStep {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
@@ -58,6 +58,8 @@ export interface ProfileOptions {
   timestamps?: boolean;
   /** A pass is repeated until it takes at least this long; default 200. */
   minMicroseconds?: number;
+  /** Steps that may not be repeated, since a second time they would give another result. */
+  once?: (step: ProfiledStep) => boolean;
   onProgress?: (done: number, total: number) => void;
 }
 
@@ -92,7 +94,7 @@ export async function profileSteps(gpu: Gpu, steps: readonly ProfiledStep[], opt
   const samples: number[][] = steps.map(() => []);
   try {
     await clock.measure(steps, repeats, progress);
-    await calibrate(clock, steps, repeats, options.minMicroseconds ?? 200, progress);
+    await calibrate(clock, steps, repeats, options, progress);
     for (let round = 0; round < rounds; round++) {
       const times = await clock.measure(steps, repeats, progress);
       times.forEach((time, i) => {
@@ -110,10 +112,10 @@ async function calibrate(
   clock: Clock,
   steps: readonly ProfiledStep[],
   repeats: number[],
-  minMicroseconds: number,
+  { minMicroseconds = 200, once = () => false }: ProfileOptions,
   progress: (count: number) => void,
 ): Promise<void> {
-  let open = steps.map((_, i) => i);
+  let open = steps.flatMap((step, i) => (once(step) ? [] : [i]));
   for (let attempt = 0; attempt < 4 && open.length > 0; attempt++) {
     const times = await clock.measure(
       open.map((i) => steps[i]),

@@ -36,6 +36,8 @@ export interface PointwiseRow {
   readonly name: string;
   /** Tensors it takes. */
   readonly arity: number;
+  /** Is the derivative at x that at the result, too? Then x need not be kept for it. */
+  readonly slopeOfResult?: boolean;
   value<T, B>(m: Algebra<T, B>, operands: readonly T[], constants: readonly number[]): T;
 }
 

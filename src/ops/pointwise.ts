@@ -40,7 +40,7 @@ function power<T, B>(m: Algebra<T, B>, x: T, exponent: number): T {
 
 export const rows = {
   identity: row('identity', 1, (_m, [x]) => x),
-  relu: row('relu', 1, (m, [x]) => m.relu(x)),
+  relu: { ...row('relu', 1, (m, [x]) => m.relu(x)), slopeOfResult: true },
   leakyRelu: row('leakyRelu', 1, (m, [x], [slope]) => m.select(m.less(m.constant(0), x), x, m.mul(x, m.constant(slope)))),
   sigmoid: row('sigmoid', 1, (m, [x]) => m.sigmoid(x)),
   silu: row('silu', 1, (m, [x]) => m.mul(x, m.sigmoid(x))),
@@ -185,10 +185,14 @@ export const pointwiseOperation: Operation<PointwiseAttributes> = {
 };
 
 /** Each operand's partial derivative, derived from the row itself, times the gradient. */
-export const pointwiseGradient: GradientRule<PointwiseAttributes> = ({ inputs, attributes: { row, constants } }, [gradient], wanted) => {
+export const pointwiseGradient: GradientRule<PointwiseAttributes> = (
+  { inputs, outputs, attributes: { row, constants } },
+  [gradient],
+  wanted,
+) => {
   return inputs.map((input, i) => {
     if (!wanted[i]) return null;
-    const operands = [...inputs, gradient!];
+    const operands = [...(row.slopeOfResult ? outputs : inputs), gradient!];
     const { row: partial, used } = withoutUnused(derivative(row, i), constants);
     if (used.length === 0) return null;
     const of = used.map((at) => operands[at]);

@@ -3,6 +3,7 @@ import { fuse } from '../../src/graph/fuse.ts';
 import { Graph, type Tensor } from '../../src/graph/graph.ts';
 import { concatColumns, concatRows } from '../../src/ops/concat.ts';
 import { conv2d, linear } from '../../src/ops/conv2d.ts';
+import { gradients } from '../../src/ops/gradient.ts';
 import { layerNorm, softmax } from '../../src/ops/norm.ts';
 import { add, mul, pointwise, relu, rows, silu, sub, tanh } from '../../src/ops/pointwise.ts';
 
@@ -201,4 +202,14 @@ describe('tensors', () => {
     const y = graph.scoped('encoder', () => graph.scoped('0', () => pointwise(rows.relu, [graph.input('x', [4])])));
     expect(y.value.label).toBe('encoder.0.pointwise');
   });
+});
+
+it('a ReLU and its gradient keep the result alone: the convolution before it takes the ReLU in', () => {
+  const { graph, x, conv } = setup();
+  const y = relu(conv(x));
+  const g = graph.input('g', y.shape);
+  const found = gradients(graph, new Map([[y, g]]), [x]);
+  graph.output('y', y);
+  graph.output('dx', found.get(x)!);
+  expect(shape(graph)).toEqual(['conv2d relu', 'relu.gradient0> conv2dDataGradient']);
 });

@@ -139,7 +139,7 @@ export function modelTable(reports: readonly ModelReport[]): string[] {
 }
 
 /** Where one model's time goes. */
-export function modelDetails({ model, size, kernels, slowest }: ModelReport): string[] {
+export function modelDetails({ model, size, kernels, slowest }: Pick<ModelReport, 'model' | 'size' | 'kernels' | 'slowest'>): string[] {
   const byKernel = table(
     [`${model} @${size}: kernel`, 'dispatches', 'ms', 'share', 'GFLOP/s', 'GB/s'],
     kernels.map((k) => [k.kernel, String(k.dispatches), ms(k.microseconds), percent(k.share), digits(k.gflops), digits(k.gbps)]),

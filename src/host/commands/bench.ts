@@ -44,7 +44,7 @@ export const bench: Command = {
       'ops (default): each operation at the shapes of the detectors, with its share of what the adapter can do at most.',
       'model: whole forward passes: time, dispatches, pipelines, memory, JavaScript time, slowest kernels; then what the Association',
       'Encoder costs, models with and without it in turn.',
-      'train: training steps beside forward passes of the same model, size and batch, in turn.',
+      'train: training steps beside forward passes of the same model, size and batch, in turn; slowest kernels of the step.',
       'peers: the operations and RT-DETR-R18 beside tfjs, ONNX Runtime Web and jax-js, in turn in one page. Needs a clone of the',
       'repository; installs the peers into tests/peers when they are missing.',
     ].join('\n'),
@@ -151,6 +151,7 @@ async function benchTrain(args: Args, io: Io): Promise<void> {
     if (reports.length === 0 && report.adapter.software) io.warn(softwareWarning);
     reports.push(report);
     io.emit({ type: 'bench-train', ...report });
+    for (const line of modelDetails(report)) io.print(line);
     if (args.values.plan) io.print(`${report.plan}\n`);
   }
   io.print(adapterName(reports[0].adapter));
