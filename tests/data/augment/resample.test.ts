@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { imageFrame, mirroredFrame, movedFrame } from '../../../src/data/augment/frame.ts';
-import { multiScaleSizes, nearestIndices } from '../../../src/data/augment/multi-scale.ts';
+import { nearestIndices } from '../../../src/data/augment/multi-scale.ts';
 import { type RgbImage, resample } from '../../../src/data/augment/resample.ts';
 import { picture, remap } from './picture.ts';
 
@@ -49,13 +49,5 @@ describe('resample', () => {
       return resized[(y * 32 + x) * 3 + (i % 3)];
     });
     expect(resample(image, imageFrame(50, 41), { resized: [32, 32], output: [24, 24] })).toEqual(expected);
-  });
-});
-
-describe('multi-scale', () => {
-  it("has RT-DETRv2's sizes", () => {
-    expect(multiScaleSizes(640)).toEqual([480, 512, 544, 576, 608, 640, 640, 640, 672, 704, 736, 768, 800]);
-    expect(multiScaleSizes(256)).toEqual([192, 224, 256, 256, 256, 288, 320]);
-    expect(multiScaleSizes(32)).toEqual([32, 32, 32]);
   });
 });
