@@ -68,7 +68,9 @@ function resampleColumns({ data, width }: RgbImage, { first, count, start, weigh
   for (let row = top; row < bottom; row++) {
     for (let x = 0; x < columns; x++, to += 3) {
       let from = (row * width + first[x]) * 3;
-      let [r, g, b] = [HALF, HALF, HALF];
+      let r = HALF;
+      let g = HALF;
+      let b = HALF;
       for (let t = start[x], end = t + count[x]; t < end; t++, from += 3) {
         const weight = weights[t];
         r += data[from] * weight;
