@@ -29,7 +29,7 @@ beforeAll(async () => {
   await setup({ chrome: false });
   mkdirSync(join(packed, 'dist'), { recursive: true });
   copyFileSync(join(root, 'package.json'), join(packed, 'package.json'));
-  for (const name of ['index.js', 'checkpoints.js', 'training.js', 'weights-tools.js', 'chunks']) {
+  for (const name of ['index.js', 'checkpoints.js', 'evaluation.js', 'training.js', 'weights-tools.js', 'chunks']) {
     cpSync(join(root, 'dist', name), join(packed, 'dist', name), { recursive: true });
   }
   for (const name of examples) copyFileSync(join(root, 'tests/examples', name), join(folder, name));
@@ -45,6 +45,7 @@ it('holds what is run and read, and nothing else', () => {
   const wanted = [
     'index.js',
     'checkpoints.js',
+    'evaluation.js',
     'training.js',
     'weights-tools.js',
     'host/cli.js',
@@ -73,7 +74,7 @@ it('bundles for the browser from its entry points', async () => {
 });
 
 it('touches no GPU when it is imported', () => {
-  const entries = ['backdrop', 'backdrop/checkpoints', 'backdrop/training', 'backdrop/weights-tools'];
+  const entries = ['backdrop', 'backdrop/checkpoints', 'backdrop/evaluation', 'backdrop/training', 'backdrop/weights-tools'];
   writeFileSync(
     join(folder, 'import.mjs'),
     entries.map((name, i) => `import * as m${i} from '${name}'; console.log(Object.keys(m${i}).length > 3);`).join('\n'),

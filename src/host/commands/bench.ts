@@ -7,6 +7,7 @@ import type { TrainReport, TrainRequest } from '../../bench/run-training.ts';
 import { models } from '../../models/configs.ts';
 import { adapterName } from '../adapter-name.ts';
 import { type Args, numberOption, textOption, usageError } from '../args.ts';
+import { evaluationLines, timeEvaluation } from '../bench/evaluation.ts';
 import { withPeers } from '../bench/peers.ts';
 import {
   ceilingLine,
@@ -23,7 +24,7 @@ import type { Command } from '../cli.ts';
 import type { Io } from '../io.ts';
 import { softwareWarning, withSession } from '../with-session.ts';
 
-const suites = ['ops', 'model', 'train', 'peers'] as const;
+const suites = ['ops', 'model', 'train', 'peers', 'evaluation'] as const;
 const defaultModels = ['rtdetr-r18', 'rtdetr-r34', 'rtdetr-r50', 'association-detr-r34', 'association-detr-r50'];
 /** What the Association Encoder costs: each with it, and without. */
 const costPairs = [
@@ -39,7 +40,7 @@ export const bench: Command = {
   spec: {
     name: 'bench',
     summary: 'time the operations and models on this adapter, alone or beside other frameworks',
-    usage: '[ops|model|train|peers] [options]',
+    usage: '[ops|model|train|peers|evaluation] [options]',
     description: [
       'ops (default): each operation at the shapes of the detectors, with its share of what the adapter can do at most.',
       'model: whole forward passes: time, dispatches, pipelines, memory, JavaScript time, slowest kernels; then what the Association',
@@ -47,6 +48,7 @@ export const bench: Command = {
       'train: training steps beside forward passes of the same model, size and batch, in turn; slowest kernels of the step.',
       'peers: the operations and RT-DETR-R18 beside tfjs, ONNX Runtime Web and jax-js, in turn in one page. Needs a clone of the',
       'repository; installs the peers into tests/peers when they are missing.',
+      'evaluation: the COCO metric on a made-up set of the size of val2017, on one core, in Node.',
     ].join('\n'),
     positionals: { name: 'suite', min: 0, max: 1 },
     options: {
@@ -79,6 +81,7 @@ export const bench: Command = {
     else if (suite === 'model') await benchModels(args, io);
     else if (suite === 'train') await benchTrain(args, io);
     else if (suite === 'peers') await benchPeers(args, io);
+    else if (suite === 'evaluation') benchEvaluation(args, io);
     else throw usageError(`unknown suite "${suite}"`, `Suites: ${suites.join(', ')}.`);
     return 0;
   },
@@ -189,6 +192,12 @@ async function benchModels(args: Args, io: Io): Promise<void> {
   }
   if (costs.length > 0) io.print('');
   for (const line of costTable(costs)) io.print(line);
+}
+
+function benchEvaluation(args: Args, io: Io): void {
+  const report = timeEvaluation(roundsOption(args));
+  io.emit({ type: 'bench-evaluation', ...report });
+  for (const line of evaluationLines(report)) io.print(line);
 }
 
 async function benchPeers(args: Args, io: Io): Promise<void> {
