@@ -6,7 +6,7 @@ import type { ModelConfig } from '../../src/models/configs.ts';
 import { buildModel } from '../../src/models/rt-detr.ts';
 import type { DenoisingDraws } from '../../src/training/denoising.ts';
 import type { TrainingState } from '../../src/training/state.ts';
-import { type StepReport, type TrainingConfig, TrainingStep } from '../../src/training/step.ts';
+import { type StepReport, type TrainingBatch, type TrainingConfig, TrainingStep } from '../../src/training/step.ts';
 import type { Targets } from '../../src/training/targets.ts';
 import { bytesToUnit, FormulaSource, formulaImage, type SeedOverrides } from '../../src/verification/formula.ts';
 
@@ -29,6 +29,8 @@ export interface StepCase {
   targets: Targets[];
   noise?: Noise;
   steps: number;
+  /** Steps that are tried before the first; errors say step -1. */
+  refused?: TrainingBatch[][];
   from?: TrainingState;
   /** Before this step (counted from 0 in this call) parameters get a value, or the image numbers that are not finite. */
   spoil?: { step: number; parameters?: { key: string; value: number }[]; image?: boolean };
@@ -38,6 +40,7 @@ export interface StepAnswer {
   reports: StepReport[];
   errors: { step: number; code: string; message: string; details: Record<string, unknown> }[];
   state: TrainingState;
+  notes: string[];
   statistics: { dispatches: number; pipelines: number; activationBytes: number };
   /** What the steps after the first created and read back. */
   created: number;
@@ -93,6 +96,7 @@ register<StepCase>('training step', async (given): Promise<StepAnswer> => {
         answer.errors.push({ step: number, code, message, details });
       }
     };
+    for (const batches of given.refused ?? []) await attempt(-1, () => step.step(batches));
     for (let k = 0; k < given.steps; k++) {
       const spoilt = given.spoil?.step === k ? given.spoil : null;
       const used = spoilt?.image ? batches.map((part) => ({ ...part, image: part.image.map(() => Number.NaN) })) : batches;
@@ -108,6 +112,7 @@ register<StepCase>('training step', async (given): Promise<StepAnswer> => {
     return {
       ...answer,
       state: await step.save(),
+      notes: [...step.notes],
       statistics: { dispatches: step.dispatches, pipelines, activationBytes },
       created: after.objects - before.objects,
       readbacks: after.readbacks - before.readbacks,
