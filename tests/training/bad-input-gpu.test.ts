@@ -55,7 +55,7 @@ describe('a batch that cannot be', () => {
     const clean = await run(given(tiny));
     const { errors, reports, state } = await run(given(tiny, { refused: cases.map(([, batches]) => [...batches]) }));
     expect(errors.map(({ step, code }) => [step, code])).toEqual(cases.map(([, , code]) => [-1, code]));
-    cases.forEach(([name, , , message], i) => expect(errors[i].message, name).toMatch(message));
+    for (const [i, [name, , , message]] of cases.entries()) expect(errors[i].message, name).toMatch(message);
     expect(reports).toEqual(clean.reports);
     expect([state.steps, state.updates]).toEqual([1, 1]);
     expect(bytes(state).every((array, i) => array.equals(bytes(clean.state)[i]))).toBe(true);
