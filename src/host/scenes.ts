@@ -1,5 +1,5 @@
 /** Scenes on disk: a data set in the layout every reader knows, from a seed alone. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { splitNames } from '../data/dataset.ts';
 import { addToCoco, emptyCoco } from '../data/scenes/coco.ts';
@@ -42,8 +42,11 @@ export async function writeScenes(
   signal: AbortSignal,
 ): Promise<Record<(typeof splitNames)[number], SceneCounts>> {
   const { out, seed, images, width, height, split, elsewhere } = set;
-  if (existsSync(out) && readdirSync(out).length > 0) {
-    throw new BackdropError('E_FILE_EXISTS', `${out}: this folder is not empty`, { hint: 'Name a new folder; nothing is overwritten.' });
+  const found = existsSync(out) ? statSync(out) : undefined;
+  if (found && (!found.isDirectory() || readdirSync(out).length > 0)) {
+    throw new BackdropError('E_FILE_EXISTS', `${out}: this is ${found.isDirectory() ? 'a folder with something in it' : 'a file'}`, {
+      hint: 'Name a new folder; nothing is overwritten.',
+    });
   }
   const sprites = await packagedSprites();
   const ends = [Math.round(images * split[0]), Math.round(images * (split[0] + split[1])), images];

@@ -46,6 +46,13 @@ const small = (x: number): number => x * (0.75 + 0.25 * x);
 /** Is it where its kind belongs? */
 export const isHome = ({ label, place }: SceneObject): boolean => sceneCategories[label]!.home.includes(place);
 
+/** The object at another point of a painted landscape, standing in the region that lies there. */
+export function moveObject(object: SceneObject, u: number, v: number, { behind: { width, height, regions } }: Background): SceneObject {
+  const column = clamp(Math.floor(u * width), 0, width - 1);
+  const row = clamp(Math.floor(v * width), 0, height - 1);
+  return { ...object, u, v, place: regionNames[regions[row * width + column]!]! };
+}
+
 /**
  * Objects for a landscape painted `placementWidth` wide. Each is with probability `elsewhere` of any kind and in a region where it
  * does not belong, and otherwise of a kind that belongs to a region there is.

@@ -5,7 +5,7 @@ import { sceneCategories } from '../../../src/data/scenes/categories.ts';
 import { composeScene, leastVisible } from '../../../src/data/scenes/compose.ts';
 import { waterDepth } from '../../../src/data/scenes/geometry.ts';
 import type { Landscape } from '../../../src/data/scenes/landscape.ts';
-import { isHome, placementWidth } from '../../../src/data/scenes/objects.ts';
+import { isHome, moveObject, placementWidth } from '../../../src/data/scenes/objects.ts';
 import type { Rgb } from '../../../src/data/scenes/palette.ts';
 import { regionNames, regionNumber, regionsText } from '../../../src/data/scenes/regions.ts';
 import { generateScene, renderScene } from '../../../src/data/scenes/scene.ts';
@@ -57,6 +57,17 @@ describe('objects', () => {
     expect(sizes[Math.floor(sizes.length * 0.1)]).toBeLessThan(0.11);
     expect(sizes[Math.floor(sizes.length * 0.9)]).toBeGreaterThan(0.27);
   });
+});
+
+it('an object that is moved stands in what lies there', () => {
+  const { landscape, objects } = generateScene(2026, 26);
+  const background = paintBackground(landscape, 100);
+  const [boat] = objects.filter(({ label }) => sceneCategories[label]!.name === 'boat');
+  expect([boat!.place, isHome(boat!)]).toEqual(['water', true]);
+  const moved = moveObject(boat!, 0.5, 0.1, background);
+  expect(moved).toEqual({ ...boat, u: 0.5, v: 0.1, place: 'sky' });
+  expect(moveObject(moved, boat!.u, boat!.v, background)).toEqual(boat);
+  expect(moveObject(boat!, -3, 9, background).place).toBe(regionNames[background.behind.regions[7400]!]);
 });
 
 describe('boxes', () => {
