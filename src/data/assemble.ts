@@ -1,6 +1,7 @@
 /** From what the label files say to the data set: pictures looked up and measured, boxes in pixels and inside their picture. */
 import { type Annotation, type Dataset, type ImageRecord, type Split, splitNames } from './dataset.ts';
 import { checkImage, type ImageFacts } from './image-check.ts';
+import { inParallel } from './parallel.ts';
 import type { RawAnnotation, RawDataset, RawImage, ReadContext } from './raw.ts';
 
 export interface AssembleOptions {
@@ -13,7 +14,6 @@ export interface AssembleOptions {
 const overhang = 1;
 /** The detector's queries: more objects in one image cannot be found. */
 const maxBoxes = 300;
-const atOnce = 8;
 
 export async function assemble(raw: RawDataset, context: ReadContext, options: AssembleOptions): Promise<Dataset> {
   const { problems } = context;
@@ -42,6 +42,7 @@ export async function assemble(raw: RawDataset, context: ReadContext, options: A
     splits.set(split, records);
     reportSplit(split, images.length, records, context);
   }
+  reportLeaks(splits, context);
   if (splits.size === 0) problems.add('error', 'split-empty', 'the data set has no images');
   return { format: raw.format, categories: raw.categories, splits };
 }
@@ -58,6 +59,24 @@ function reportSplit(split: Split, listed: number, records: readonly ImageRecord
     problems.add('info', 'no-boxes', `${empty} of ${records.length} images of ${split} have no box: they count as background`);
 }
 
+/** One file in two splits: what is measured on it has been learnt by heart. */
+function reportLeaks(splits: ReadonlyMap<Split, readonly ImageRecord[]>, { problems }: ReadContext): void {
+  const owner = new Map<string, Split>();
+  for (const [split, records] of splits) {
+    const shared = records.filter(({ file }) => owner.has(file));
+    if (shared.length === records.length && shared.length > 0) {
+      problems.add(
+        'warning',
+        'leak',
+        `all ${shared.length} images of ${split} are those of ${owner.get(shared[0]!.file)}: its results mean nothing`,
+      );
+    } else {
+      for (const { file, id } of shared) problems.add('warning', 'leak', `${file} is in ${owner.get(file)} and in ${split}`, { file, id });
+    }
+    for (const { file } of records) if (!owner.has(file)) owner.set(file, split);
+  }
+}
+
 /** Facts of the files that had to be looked at; broken ones are missing from the result and reported. */
 async function lookAtImages(
   raw: RawDataset,
@@ -71,19 +90,14 @@ async function lookAtImages(
     else if (checkImages || image.width === undefined) wanted.set(file, image);
   }
   const facts = new Map<string, ImageFacts | undefined>();
-  const queue = [...wanted.keys()];
   let done = 0;
-  const work = async (): Promise<void> => {
-    for (let file = queue.pop(); file !== undefined; file = queue.pop()) {
-      signal?.throwIfAborted();
-      const found = await checkImage(directory, file);
-      facts.set(file, 'broken' in found ? undefined : found);
-      if ('broken' in found) problems.add('warning', 'image-broken', `${found.broken}: left out`, { file });
-      onProgress?.(++done, wanted.size);
-    }
+  const look = async (file: string): Promise<void> => {
+    const found = await checkImage(directory, file);
+    facts.set(file, 'broken' in found ? undefined : found);
+    if ('broken' in found) problems.add('warning', 'image-broken', `${found.broken}: left out`, { file });
+    onProgress?.(++done, wanted.size);
   };
-  queue.reverse();
-  await Promise.all(Array.from({ length: atOnce }, work));
+  await inParallel([...wanted.keys()], look, signal);
   return facts;
 }
 

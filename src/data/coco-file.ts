@@ -1,5 +1,5 @@
 /** One JSON file of COCO's: its three lists checked row by row. */
-import type { DataProblemCode, ProblemList } from './problems.ts';
+import { type DataProblemCode, describeValue, type ProblemList } from './problems.ts';
 
 export interface CocoCategory {
   readonly id: number;
@@ -36,25 +36,17 @@ const isRow = (value: unknown): value is Row => typeof value === 'object' && val
 const isId = (value: unknown): value is number => Number.isSafeInteger(value);
 const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0;
 
-/** What a value is, for messages: `"12" (text)`, `null`, `a list of 3`. */
-export function describe(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  if (Array.isArray(value)) return `a list of ${value.length}`;
-  if (typeof value === 'object' && value !== null) return 'an object';
-  return typeof value === 'string' ? `the text ${JSON.stringify(value.slice(0, 40))}` : String(value);
-}
-
 /** Undefined where one of the lists is missing; everything wrong is reported, and rows that cannot be used are left out. */
 export function parseCocoFile(value: unknown, path: string, problems: ProblemList): CocoFile | undefined {
   const wrong = (code: DataProblemCode, says: string, id?: number) => problems.add('error', code, says, { file: path, id });
   if (!isRow(value)) {
-    wrong('shape', `expected an object with "images", "annotations" and "categories", found ${describe(value)}`);
+    wrong('shape', `expected an object with "images", "annotations" and "categories", found ${describeValue(value)}`);
     return undefined;
   }
   const list = (key: string): readonly unknown[] | undefined => {
     const found = value[key];
     if (Array.isArray(found)) return found;
-    wrong('shape', `"${key}": expected a list, found ${describe(found)}`);
+    wrong('shape', `"${key}": expected a list, found ${describeValue(found)}`);
     return undefined;
   };
   const [images, annotations, categories] = [list('images'), list('annotations'), list('categories')];
@@ -62,23 +54,28 @@ export function parseCocoFile(value: unknown, path: string, problems: ProblemLis
 
   const categoryRows = unique(categories, 'category', 'duplicate-category', wrong, (row, id, at) => {
     if (typeof row.name !== 'string' || row.name.trim() === '') {
-      wrong('shape', `${at}: "name": expected text, found ${describe(row.name)}`, id);
+      wrong('shape', `${at}: "name": expected text, found ${describeValue(row.name)}`, id);
       return undefined;
     }
     return { id, name: row.name, supercategory: typeof row.supercategory === 'string' ? row.supercategory : undefined };
   });
   const imageRows = unique(images, 'image', 'duplicate-image', wrong, (row, id, at) => {
     if (typeof row.file_name !== 'string' || row.file_name === '') {
-      wrong('shape', `${at}: "file_name": expected text, found ${describe(row.file_name)}`, id);
+      wrong('shape', `${at}: "file_name": expected text, found ${describeValue(row.file_name)}`, id);
       return undefined;
     }
     const { width, height } = row;
     if (isSize(width) && isSize(height)) return { id, name: row.file_name, width, height };
     if (width !== undefined || height !== undefined) {
-      problems.add('warning', 'image-size', `${at}: width ${describe(width)}, height ${describe(height)}: read from the picture instead`, {
-        file: path,
-        id,
-      });
+      problems.add(
+        'warning',
+        'image-size',
+        `${at}: width ${describeValue(width)}, height ${describeValue(height)}: read from the picture instead`,
+        {
+          file: path,
+          id,
+        },
+      );
     }
     return { id, name: row.file_name, width: undefined, height: undefined };
   });
@@ -101,7 +98,7 @@ function unique<T>(
   const seen = new Set<number>();
   return rows.flatMap((row, i) => {
     if (!isRow(row) || !isId(row.id)) {
-      wrong('shape', `${what} at position ${i}: "id": expected a whole number, found ${describe(isRow(row) ? row.id : row)}`);
+      wrong('shape', `${what} at position ${i}: "id": expected a whole number, found ${describeValue(isRow(row) ? row.id : row)}`);
       return [];
     }
     if (seen.has(row.id)) {
@@ -130,7 +127,7 @@ function annotationRows(
     const wrong = ([code, says]: readonly [DataProblemCode, string]) =>
       problems.add('error', code, `annotation ${id ?? `at position ${i}`}: ${says}`, { file, id });
     if (!isRow(row)) {
-      wrong(['shape', `expected an object, found ${describe(row)}`]);
+      wrong(['shape', `expected an object, found ${describeValue(row)}`]);
       continue;
     }
     if (id === undefined) none++;
@@ -157,11 +154,11 @@ function annotation(
   images: ReadonlySet<number>,
   categories: ReadonlySet<number>,
 ): CocoAnnotation | readonly [DataProblemCode, string] {
-  if (!isId(image) || !images.has(image)) return ['unknown-image', `there is no image ${describe(image)}`];
-  if (!isId(category) || !categories.has(category)) return ['unknown-category', `there is no category ${describe(category)}`];
+  if (!isId(image) || !images.has(image)) return ['unknown-image', `there is no image ${describeValue(image)}`];
+  if (!isId(category) || !categories.has(category)) return ['unknown-category', `there is no category ${describeValue(category)}`];
   // Numbers that were NaN have become null; such a box is dropped later, with its place.
   const numbers = Array.isArray(bbox) && bbox.length === 4 && bbox.every((number) => typeof number === 'number' || number === null);
-  if (!numbers) return ['shape', `"bbox": expected [x, y, width, height], found ${describe(bbox)}`];
+  if (!numbers) return ['shape', `"bbox": expected [x, y, width, height], found ${describeValue(bbox)}`];
   const [x, y, width, height] = (bbox as (number | null)[]).map((number) => number ?? Number.NaN) as [number, number, number, number];
   const own = typeof area === 'number' && area >= 0 ? area : undefined;
   return { id, image, category, box: [x, y, width, height], area: own, crowd: iscrowd === 1 || iscrowd === true };

@@ -1,5 +1,4 @@
 /** COCO's instance annotations (cocodataset.org/#format-data), and Roboflow's flavour of them: one JSON file a split. */
-import { BackdropError } from '../errors.ts';
 import { type CocoCategory, type CocoFile, parseCocoFile } from './coco-file.ts';
 import type { Category, Split } from './dataset.ts';
 import { readText } from './directory.ts';
@@ -51,15 +50,7 @@ export async function readCoco(context: ReadContext, paths: readonly string[], s
         problems.add('warning', 'json-nan', `${count} NaN or Infinity, which JSON does not have; read as no number`, { file: path, line });
       }
     } catch (error) {
-      if (!(error instanceof BackdropError) || error.code !== 'E_DATA') throw error;
-      const { line } = error.details;
-      problems.all.push({
-        severity: 'error',
-        code: 'syntax',
-        message: error.message,
-        file: path,
-        ...(typeof line === 'number' ? { line } : {}),
-      });
+      problems.caught(error, 'syntax', path);
       broken++;
       continue;
     }

@@ -6,6 +6,8 @@ import type { DataDirectory, Dataset } from './dataset.ts';
 import { FileIndex, imageExtensions } from './file-index.ts';
 import { type DataProblem, ProblemList, refuseErrors } from './problems.ts';
 import type { RawDataset, ReadContext } from './raw.ts';
+import { readVoc, vocAnnotations } from './voc.ts';
+import { readYolo, yoloDescription } from './yolo.ts';
 
 export interface OpenOptions {
   /** Default: found out. */
@@ -47,16 +49,54 @@ export async function readDataset(directory: DataDirectory, options: OpenOptions
   return { dataset: await assemble(raw, context, { checkImages, onProgress }), problems: problems.all };
 }
 
-async function readLabels(context: ReadContext, { format, file }: OpenOptions): Promise<RawDataset> {
+/** Reads the labels in the format named, or that of the file named, or the only one that is there. */
+async function readLabels(context: ReadContext, { format: wanted, file }: OpenOptions): Promise<RawDataset> {
   const { files } = context;
   if (file !== undefined && !files.has(file)) throw new BackdropError('E_DATA', `${file}: there is no such file in the data set`);
-  if (format === undefined || format === 'coco') {
-    const sure = file !== undefined || format === 'coco';
-    const raw = await readCoco(context, file === undefined ? cocoCandidates(files) : [file], sure);
-    if (raw) return raw;
+  const format = file === undefined ? wanted : formatOfFile(file, wanted);
+  const readers = {
+    yolo: async () => {
+      const description = await yoloDescription(context, file);
+      return description && readYolo(context, description);
+    },
+    coco: () => readCoco(context, file === undefined ? cocoCandidates(files) : [file], format !== undefined),
+    voc: async () => (vocAnnotations(files).length > 0 ? readVoc(context) : undefined),
+  };
+  const found: RawDataset[] = [];
+  for (const [name, read] of Object.entries(readers)) {
+    if (format !== undefined && format !== name) continue;
+    const raw = await read();
+    if (raw) found.push(raw);
   }
+  const [first, second] = found;
+  if (first && second) {
+    throw new BackdropError('E_DATA', `labels in two formats lie here: ${first.format} and ${second.format}`, {
+      hint: 'Say which one is meant (--from), or name its file (data.yaml, the JSON file) instead of the folder.',
+    });
+  }
+  return first ?? nothingFound(files, format);
+}
+
+function formatOfFile(file: string, wanted: Dataset['format'] | undefined): Dataset['format'] {
+  const format = /\.json$/i.test(file) ? 'coco' : /\.ya?ml$/i.test(file) ? 'yolo' : undefined;
+  if (format === undefined || (wanted !== undefined && wanted !== format)) {
+    const expected = wanted === 'coco' ? 'a JSON file' : wanted === 'yolo' ? 'a YAML file' : 'a JSON file (COCO) or a YAML file (YOLO)';
+    throw new BackdropError(
+      'E_DATA',
+      `${file}: expected ${wanted === 'voc' ? "the folder of VOC's files" : expected}, or the folder of the set`,
+    );
+  }
+  return format;
+}
+
+function nothingFound(files: FileIndex, format: Dataset['format'] | undefined): never {
   const images = files.paths.filter((path) => imageExtensions.test(path)).length;
-  throw new BackdropError('E_DATA', `no labels of a known format among ${files.paths.length} files (${images} pictures)`, {
-    hint: 'Known are COCO (JSON with "images", "annotations" and "categories").',
+  const labels = files.paths.filter((path) => /(?:^|\/)labels\/.*\.txt$/.test(path)).length;
+  const what = format === undefined ? 'no labels of a known format' : `no labels in the format ${format}`;
+  throw new BackdropError('E_DATA', `${what} among ${files.paths.length} files (${images} pictures)`, {
+    hint:
+      labels > 0
+        ? `The ${labels} files in labels/ look like YOLO's, but data.yaml is missing: it names the classes and the folders of the splits.`
+        : 'Known are COCO (JSON with "images", "annotations", "categories"), YOLO (data.yaml) and Pascal VOC (Annotations/*.xml).',
   });
 }

@@ -25,6 +25,7 @@ export type DataProblemCode =
   | 'label-missing'
   | 'leak'
   | 'no-boxes'
+  | 'path-guessed'
   | 'placeholder-category'
   | 'polygon-rows'
   | 'row'
@@ -69,6 +70,21 @@ export class ProblemList {
       ...(id === undefined ? {} : { id }),
     });
   }
+
+  /** A file that cannot be read: an error of the set, not of the program. Anything but E_DATA goes on. */
+  caught(error: unknown, code: DataProblemCode, file: string): void {
+    if (!(error instanceof BackdropError) || error.code !== 'E_DATA') throw error;
+    const { line } = error.details;
+    this.all.push({ severity: 'error', code, message: error.message, file, ...(typeof line === 'number' ? { line } : {}) });
+  }
+}
+
+/** What a value is, for messages: `the text "12"`, `null`, `a list of 3`. */
+export function describeValue(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === 'object' && value !== null) return 'an object';
+  return typeof value === 'string' ? `the text ${JSON.stringify(value.slice(0, 40))}` : String(value);
 }
 
 /** The findings of one code and severity: the first five, and how many there are. */
