@@ -6,7 +6,7 @@ import type { DataDirectory, Dataset } from './dataset.ts';
 import { FileIndex, imageExtensions } from './file-index.ts';
 import { type DataProblem, ProblemList, refuseErrors } from './problems.ts';
 import type { RawDataset, ReadContext } from './raw.ts';
-import { readVoc, vocAnnotations } from './voc.ts';
+import { isVoc, readVoc } from './voc.ts';
 import { readYolo, yoloDescription } from './yolo.ts';
 
 export interface OpenOptions {
@@ -60,7 +60,7 @@ async function readLabels(context: ReadContext, { format: wanted, file }: OpenOp
       return description && readYolo(context, description);
     },
     coco: () => readCoco(context, file === undefined ? cocoCandidates(files) : [file], format !== undefined),
-    voc: async () => (vocAnnotations(files).length > 0 ? readVoc(context) : undefined),
+    voc: async () => ((await isVoc(context, format !== undefined)) ? readVoc(context) : undefined),
   };
   const found: RawDataset[] = [];
   for (const [name, read] of Object.entries(readers)) {

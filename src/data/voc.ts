@@ -1,6 +1,6 @@
 /** Pascal VOC (host.robots.ox.ac.uk/pascal/VOC): one XML an image, ImageSets/Main/*.txt name the splits. Roboflow's folders of splits too. */
 import type { Split } from './dataset.ts';
-import { readText } from './directory.ts';
+import { readPart, readText } from './directory.ts';
 import { type FileIndex, folderOf, imageExtensions, stemOf } from './file-index.ts';
 import { inParallel } from './parallel.ts';
 import { type RawDataset, type RawImage, type ReadContext, splitOfPath } from './raw.ts';
@@ -8,10 +8,19 @@ import { vocClasses } from './voc-classes.ts';
 import { parseVocFile, type VocFile } from './voc-file.ts';
 
 /** The XML files that look like annotations; empty where the set is none of VOC's. */
-export function vocAnnotations(files: FileIndex): string[] {
+function vocAnnotations(files: FileIndex): string[] {
   const xml = files.paths.filter((path) => path.toLowerCase().endsWith('.xml'));
   const annotations = xml.filter((path) => /(?:^|\/)annotations\//i.test(path));
   return annotations.length > 0 ? annotations : xml;
+}
+
+const mainList = /(?:^|\/)ImageSets\/Main\/[^/]*\.txt$/;
+
+/** Are there XML files, and lists of splits beside them, or an annotation in the first? `sure`: they are meant to be annotations. */
+export async function isVoc({ directory, files }: ReadContext, sure: boolean): Promise<boolean> {
+  const [first] = vocAnnotations(files);
+  if (first === undefined || sure || files.paths.some((path) => mainList.test(path))) return first !== undefined;
+  return /<annotation[\s>]/.test(new TextDecoder().decode((await readPart(directory, first, 0, 4096)).bytes));
 }
 
 /** An image of a split: its picture and its XML, as far as they are there. */
@@ -86,7 +95,7 @@ async function listSplits(context: ReadContext): Promise<Map<Split, Listed[]>> {
   };
   const xmlFiles = vocAnnotations(files);
   const pictures = new Map(files.paths.filter((path) => imageExtensions.test(path)).map((path) => [path.replace(/\.[^./]*$/, ''), path]));
-  const main = [...new Set(files.paths.filter((path) => /(?:^|\/)ImageSets\/Main\/[^/]*\.txt$/.test(path)).map(folderOf))];
+  const main = [...new Set(files.paths.filter((path) => mainList.test(path)).map(folderOf))];
   for (const folder of main) {
     const root = folder.slice(0, -'ImageSets/Main/'.length);
     const both = files.has(`${folder}trainval.txt`) && !files.has(`${folder}train.txt`);

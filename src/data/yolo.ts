@@ -101,10 +101,14 @@ function readNames({ path: file, map, document }: Description, { problems }: Rea
   const line = document.lineOf(['names']);
   const wrong = (says: string) => problems.add('error', 'shape', says, { file, line });
   let list: string[] = [];
-  if (Array.isArray(names)) list = names.map(String);
+  const nameOf = (value: YamlValue | undefined, id: number): string => {
+    if (typeof value === 'object' || value === '') wrong(`"names": expected the name of class ${id}, found ${describeValue(value)}`);
+    return value === undefined || typeof value === 'object' || value === '' ? `class_${id}` : String(value);
+  };
+  if (Array.isArray(names)) list = names.map(nameOf);
   else if (names !== undefined && isMap(names)) {
     const keys = Object.keys(names);
-    list = keys.map((_, i) => String(names[i] ?? `class_${i}`));
+    list = keys.map((_, i) => nameOf(names[i], i));
     const missing = keys.findIndex((_, i) => !(String(i) in names));
     if (missing >= 0) wrong(`"names": the classes are counted from 0 to ${keys.length - 1}, and there is no ${missing}`);
   } else if (names === undefined && Number.isSafeInteger(nc) && (nc as number) > 0 && (nc as number) <= 100_000) {
