@@ -1,6 +1,7 @@
 /** Batches for training and evaluation, made ahead of the GPU. */
 import { BackdropError } from '../errors.ts';
 import type { AugmentationConfig } from './augment/augment.ts';
+import { checkAugmentation } from './augment/check.ts';
 import { orderDraws, sizeDraws } from './augment/draws.ts';
 import type { OutputSize } from './augment/multi-scale.ts';
 import type { DataDirectory, ImageRecord } from './dataset.ts';
@@ -80,10 +81,11 @@ export class BatchLoader {
   #stats: LoaderStats = { batches: 0, images: 0, waitedMs: 0, decodeMs: 0, augmentMs: 0 };
   #closed = false;
 
-  /** @throws BackdropError E_INPUT for options that make no batches */
+  /** @throws BackdropError E_INPUT for options that make no batches, or augmentations out of range */
   constructor(options: LoaderOptions) {
     this.#options = { ...defaults, ...options };
     checkOptions(this.#options);
+    if (options.augmentation) checkAugmentation(options.augmentation);
     const { augmentation, seed, cacheBytes, workers } = this.#options;
     const shared = { augmentation, seed, cacheBytes };
     this.#preparer = workers ? new WorkerPreparer(shared, workers) : new LocalPreparer(shared);

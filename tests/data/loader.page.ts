@@ -1,7 +1,9 @@
 /** A loader over pictures made in the page, for tests/data/loader.test.ts. */
 import type { DataDirectory, ImageRecord } from '../../src/data/dataset.ts';
+import { decodeRecord } from '../../src/data/decode.ts';
 import { BatchLoader, type LoadedBatch, type LoaderOptions, type LoaderStats } from '../../src/data/loader.ts';
 import { loaderWorkers } from '../../src/data/worker-preparer.ts';
+import { readPixels } from '../../src/detector/image.ts';
 import { BackdropError } from '../../src/errors.ts';
 import { register } from '../../src/host/page-registry.ts';
 import { picture } from './augment/picture.ts';
@@ -18,6 +20,8 @@ export interface LoadRequest {
   /** Files that the directory does not have, and those that are damaged. */
   missing?: string[];
   damaged?: string[];
+  /** The pictures' true sizes, when the records are wrong. */
+  files?: Pick<ImageRecord, 'file' | 'width' | 'height'>[];
 }
 
 export interface LoadAnswer {
@@ -27,7 +31,7 @@ export interface LoadAnswer {
   read: string[];
 }
 
-async function png({ width, height }: ImageRecord): Promise<Blob> {
+async function png({ width, height }: Pick<ImageRecord, 'width' | 'height'>): Promise<Blob> {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext('2d')!;
   const pixels = context.createImageData(width, height);
@@ -39,14 +43,14 @@ async function png({ width, height }: ImageRecord): Promise<Blob> {
 
 register<LoadRequest>(
   'load batches',
-  async ({ records, options, workers, script, take, missing = [], damaged = [] }): Promise<LoadAnswer> => {
+  async ({ records, options, workers, script, take, missing = [], damaged = [], files = records }): Promise<LoadAnswer> => {
     const read: string[] = [];
     const directory: DataDirectory = {
       list: async () => records.map(({ file }) => file),
       async read(path) {
         read.push(path);
         if (missing.includes(path)) throw new BackdropError('E_DATA', `${path}: there is no such file`, { details: { file: path } });
-        const blob = await png(records.find(({ file }) => file === path)!);
+        const blob = await png(files.find(({ file }) => file === path)!);
         return damaged.includes(path) ? blob.slice(0, blob.size / 2) : blob;
       },
     };
@@ -69,6 +73,15 @@ register<LoadRequest>(
     }
   },
 );
+
+/** A JPEG file as the loader decodes it, and as `detect` does: size, and whether all pixels are the same. */
+register<{ file: Uint8Array<ArrayBuffer>; width: number; height: number }>('decode twice', async ({ file, width, height }) => {
+  const blob = new Blob([file]);
+  const record = await decodeRecord(blob, { id: 1, file: 'x.jpg', width, height, annotations: [] });
+  const detect = await readPixels(blob);
+  const same = record.data.every((v, i) => v === detect.data[4 * Math.floor(i / 3) + (i % 3)]);
+  return { loader: [record.width, record.height], detect: [detect.width, detect.height], same };
+});
 
 /** What becomes of those who wait for a batch when the loader is closed, and of those who come later. */
 register<{ records: ImageRecord[]; options: LoadRequest['options']; workers?: number }>(

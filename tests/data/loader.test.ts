@@ -188,6 +188,12 @@ it.each([
     /sizes of multi-scale training are \[\]/,
   ],
   ['a negative seed', { ...training, seed: -1 }, records, /seed is -1/],
+  [
+    'an augmentation out of range',
+    { ...training, augmentation: { ...rtDetrAugmentation, horizontalFlip: 2 } },
+    records,
+    /horizontalFlip is 2/,
+  ],
   ['a look-ahead of NaN', { ...training, lookAhead: Number.NaN }, records, /lookAhead is NaN/],
 ])('%s gives E_INPUT', async (_, options, images, message) => {
   const error = await page.call('construct loader', { records: images, options }).catch((thrown) => thrown);
@@ -204,5 +210,35 @@ describe('a file', () => {
       expect(error).toMatchObject({ code: 'E_DATA', message: expect.stringMatching(message), details: { file: 'images/4.png' } });
       expect(ids(await load({ options: evaluation, take: [[0, 0, 1]], ...files }))).toEqual([[100, 101, 102]]);
     }
+  });
+
+  it.each([0, 2])('of another size than its labels tell gives E_DATA (%i workers)', async (workers) => {
+    const wrong = records.map((record) => (record.id === 104 ? { ...record, width: record.width + 1 } : record));
+    const files = records.map(({ file, width, height }) => ({ file, width, height }));
+    const error = await load({ options: evaluation, workers, take: [[0, 0]], files }, wrong).catch((thrown) => thrown);
+    expect(error).toMatchObject({
+      code: 'E_DATA',
+      message: expect.stringMatching(/images\/4\.png: the picture has 52 x 44 pixels, its labels are for 53 x 44/),
+      details: { file: 'images/4.png' },
+    });
+  });
+
+  it('of more than 100 megapixels is not decoded', async () => {
+    const huge = [{ ...records[0], width: 20_000, height: 20_000 }];
+    const files = [records[0]];
+    const error = await load({ options: evaluation, take: [[0, 0]], files }, huge).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'E_DATA', message: expect.stringMatching(/more than 100 megapixels/) });
+  });
+
+  it('turned by EXIF is decoded upright, with the pixels that detect sees', async () => {
+    const jpeg = await page.call<Uint8Array>('make picture', { type: 'image/jpeg', width: 64, height: 32 });
+    // 6: to be turned by 90 degrees clockwise.
+    const tiff = [0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0];
+    const exif = [0xff, 0xe1, 0, tiff.length + 8, 0x45, 0x78, 0x69, 0x66, 0, 0, ...tiff];
+    const file = new Uint8Array([0xff, 0xd8, ...exif, ...jpeg.subarray(2)]);
+    const decoded = await page.call('decode twice', { file, width: 32, height: 64 });
+    expect(decoded).toEqual({ loader: [32, 64], detect: [32, 64], same: true });
+    const error = await page.call('decode twice', { file, width: 64, height: 32 }).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'E_DATA', message: expect.stringMatching(/has 32 x 64 pixels, its labels are for 64 x 32/) });
   });
 });

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { imageFrame } from '../../src/data/augment/frame.ts';
+import { resample } from '../../src/data/augment/resample.ts';
 import { resizeTable } from '../../src/resize-table.ts';
 import { runOp } from '../setup/gpu-ops.ts';
 
@@ -33,6 +35,28 @@ describe('imageToTensor', () => {
     const file = new URL(`../fixtures/preprocess/${from.join('x')}-${to.join('x')}.rgb`, import.meta.url);
     const expected = Float32Array.from(readFileSync(file), (v) => v / 255);
     expect(await resize(picture(from[0], from[1]), from, to)).toEqual(expected);
+  });
+
+  it.each([
+    [
+      [61, 47],
+      [64, 64],
+    ],
+    [
+      [200, 3],
+      [33, 50],
+    ],
+    [
+      [97, 210],
+      [96, 32],
+    ],
+  ])("is the resize of the training's input pipeline to the last bit: %j to %j", async (from, to) => {
+    const [w, h] = from;
+    const pixels = picture(w, h);
+    const data = Uint8Array.from({ length: w * h * 3 }, (_, i) => (pixels[Math.floor(i / 3)] >>> (8 * (i % 3))) & 255);
+    const size = [to[1], to[0]] as const;
+    const expected = resample({ data, width: w, height: h }, imageFrame(w, h), { resized: size, output: size });
+    expect(await resize(pixels, from, to)).toEqual(expected);
   });
 
   it('leaves an image of the right size as it is', async () => {
