@@ -5,10 +5,9 @@ import { httpDirectory } from '../data/directory.ts';
 import { BatchLoader } from '../data/loader.ts';
 import type { ParameterSource } from '../graph/parameters.ts';
 import { initialModel } from '../models/initial-model.ts';
-import { modelParameters } from '../models/rt-detr.ts';
-import { groupRules, type RunConfig } from '../training/run-config.ts';
 import { openRun, type RunStore } from '../training/run-files.ts';
-import { Trainer, type TrainerConfig } from '../training/trainer.ts';
+import { Trainer } from '../training/trainer.ts';
+import { trainerConfig } from '../training/trainer-config.ts';
 import { adapterName } from './adapter-name.ts';
 import { fetchBlob } from './page-files.ts';
 import { openCheckedDevice } from './page-gpu.ts';
@@ -82,39 +81,6 @@ class EventSender {
   }
 }
 
-function trainerConfig(config: RunConfig, request: TrainRequest): TrainerConfig {
-  const { model, train } = request;
-  const names = [...modelParameters(model)].flatMap(([name, { kind }]) => (kind === 'param' ? [name] : []));
-  const trained = names.filter((name) => !config.freeze.some((pattern) => new RegExp(pattern).test(name)));
-  const { epochs, batch, accumulate, lr, weightDecay, clip, ema, emaWarmup, warmup, schedule, finalLr, milestones, gamma } = config;
-  const batches = Math.floor(train.length / batch);
-  const totalSteps = epochs * Math.ceil(batches / accumulate);
-  return {
-    ...{ epochs, batch, accumulate },
-    size: config.size ?? model.size,
-    // Images without objects still have a place.
-    maxTargets: Math.max(1, ...train.map(({ annotations }) => annotations.filter(({ crowd }) => !crowd).length)),
-    rate: lr,
-    decay: weightDecay,
-    rules: groupRules(config, trained),
-    freeze: config.freeze,
-    maxNorm: clip,
-    average: ema > 0 ? { decay: ema, warmups: emaWarmup } : false,
-    schedule: {
-      // A short run must not end before it is warm.
-      warmupSteps: Math.min(warmup, Math.floor(totalSteps / 10)),
-      milestones,
-      gamma,
-      ...(schedule === 'constant' ? {} : { decay: schedule, totalSteps, finalFactor: finalLr }),
-    },
-    seed: config.seed,
-    validateEvery: config.valEvery,
-    patience: config.patience,
-    saveEvery: 60 * config.saveEvery,
-    maxTime: config.maxTime,
-  };
-}
-
 register<TrainRequest>('train', async (request): Promise<TrainReply> => {
   const { config, model, categories, train, validation, identity } = request;
   const { gpu, kernels, variants, warnings } = await openCheckedDevice();
@@ -122,7 +88,7 @@ register<TrainRequest>('train', async (request): Promise<TrainReply> => {
   const loaders: BatchLoader[] = [];
   try {
     events.send({ type: 'adapter', name: adapterName(gpu.info), software: gpu.info.software, warnings });
-    const settings = trainerConfig(config, request);
+    const settings = trainerConfig(config, model, train);
     const directory = await httpDirectory(new URL(request.data, location.href).href, []);
     const { batch, size } = settings;
     const { seed } = config;
