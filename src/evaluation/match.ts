@@ -67,7 +67,7 @@ export function matchDetections(detections: readonly XYWH[], objects: readonly A
   const objectMatch = new Uint32Array(iouThresholds.length * objects.length);
   for (let t = 0; t < iouThresholds.length; t++) {
     for (let d = 0; d < detections.length; d++) {
-      let best = Math.min(iouThresholds[t], 1 - 1e-10);
+      let best = iouThresholds[t];
       let found = -1;
       for (let o = 0; o < order.length; o++) {
         if (objectMatch[t * order.length + o] > 0 && !objects[order[o]].crowd) continue;

@@ -54,6 +54,20 @@ describe('the table of classes', () => {
     });
   }
 
+  it('the 101st detection of an image and class counts for precision no more than for AP', () => {
+    const box = [0, 0, 10, 10] as const;
+    const images = [0, 1].map((id) => ({
+      id,
+      file: '',
+      width: 99,
+      height: 99,
+      annotations: id ? [{ id, label: 0, box, area: 100, crowd: false }] : [],
+    }));
+    const wrong = Array.from({ length: 150 }, () => ({ imageId: 0, label: 0, score: 0.9, box }));
+    const { rows } = evaluateDetections(images, [{ id: 1, name: 'a' }], [...wrong, { imageId: 1, label: 0, score: 0.5, box }]);
+    expect(rows[0].precision).toBeCloseTo(1 / 101, 12);
+  });
+
   it('prints a line for all and one a class; crowds are not counted, and a class without boxes shows dashes', () => {
     const found = evaluate('02-crowd-area');
     const lines = formatClassTable(found);

@@ -141,6 +141,31 @@ describe('COCO evaluation of what no vector has', () => {
     expect(evaluateDetections(images, categories, [elsewhere, hit]).stats[1]).toBeCloseTo(0.5, 15);
   });
 
+  it('takes a box that counts before an ignored one with a larger IoU', () => {
+    const object = (id: number, box: [number, number, number, number], crowd: boolean) => ({
+      id,
+      label: 0,
+      box,
+      area: box[2] * box[3],
+      crowd,
+    });
+    // The crowd holds all of the detection (IoU 1), the box 60 % of the union.
+    const objects = [object(1, [0, 0, 90, 90], true), object(2, [10, 10, 24, 40], false)];
+    const found = matchDetections([box], objects, pairwiseIou([box], objects), 0);
+    expect(found.order).toEqual([1, 0]);
+    expect([...found.detectionMatch]).toEqual([2, 2, 2, 1, 1, 1, 1, 1, 1, 1]);
+    expect([...found.detectionIgnored]).toEqual([0, 0, 0, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it('an object with id 0 is none where its finder is of another size', () => {
+    // 40 x 40 is medium, the mask of 1000 pixels small: a detection that finds it counts among the small ones, but not by id 0.
+    const matched = (id: number) => {
+      const objects = [{ id, label: 0, box: [10, 10, 40, 40] as const, area: 1000, crowd: false }];
+      return matchDetections([box], objects, pairwiseIou([box], objects), 1).detectionIgnored[0];
+    };
+    expect([matched(1), matched(0)]).toEqual([0, 1]);
+  });
+
   it('prints ties of the third digit as Python does: to the even digit', () => {
     const boxes = Array.from({ length: 16 }, (_, i): [number, number, number, number] => [i * 6, 0, 5, 5]);
     const found = (count: number) => boxes.slice(0, count).map((box, i) => ({ imageId: 1, label: 0, score: 1 - i / 100, box }));
