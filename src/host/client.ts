@@ -6,7 +6,8 @@ import { encodeMessage, unpackAnswer } from './message.ts';
 export async function callSession<T>(endpoint: string, name: string, payload: unknown): Promise<T> {
   // Node's fetch gives up after five minutes without an answer, which a software adapter may well need.
   const answer = await new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) => {
-    const outgoing = request(`${endpoint}call/${encodeURIComponent(name)}`, { method: 'POST' }, (response) => {
+    // A connection a call: the server closes a kept one after 5 s, which a test that was computing meanwhile would not notice.
+    const outgoing = request(`${endpoint}call/${encodeURIComponent(name)}`, { method: 'POST', agent: false }, (response) => {
       const chunks: Uint8Array[] = [];
       response.on('data', (chunk) => chunks.push(chunk));
       response.on('error', reject);
