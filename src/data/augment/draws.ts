@@ -5,6 +5,8 @@ import { RandomStream } from '../../random.ts';
 const IMAGE = 1;
 const ORDER = 2;
 const SIZE = 3;
+/** A multiple of DOMAINS: no image's. */
+const SPLIT = 4;
 /** Bits of a domain's number; above them stand the upper bits of an image's id. */
 const DOMAINS = 4;
 
@@ -63,3 +65,6 @@ export const orderDraws = (seed: number, epoch: number): Draws => new Draws(new 
 
 /** What the size of a batch is drawn from. */
 export const sizeDraws = (seed: number, epoch: number, batch: number): Draws => new Draws(new RandomStream(seed, epoch, batch, SIZE));
+
+/** Which images go to which split. */
+export const splitDraws = (seed: number): Draws => new Draws(new RandomStream(seed, 0, 0, SPLIT));

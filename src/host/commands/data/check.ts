@@ -1,11 +1,10 @@
 /** "backdrop data check": everything that is wrong with a data set, before a night is spent on it. */
-import { splitNames } from '../../../data/dataset.ts';
-import { readDataset } from '../../../data/open.ts';
-import { groupProblems, type ProblemGroup } from '../../../data/problems.ts';
+import { checkDataset } from '../../../data/check.ts';
+import { groupProblems } from '../../../data/problems.ts';
+import { datasetStats } from '../../../data/stats.ts';
 import type { Command } from '../../cli.ts';
 import { dataPlace } from '../../data-directory.ts';
-import type { Io } from '../../io.ts';
-import { formatOption, formatOptionSpec } from './options.ts';
+import { dataPositional, fromOption, openOptions, printGroup } from './options.ts';
 
 export const check: Command = {
   spec: {
@@ -13,57 +12,29 @@ export const check: Command = {
     summary: 'say what is wrong with a data set',
     usage: 'DATA [--strict] [--from coco|yolo|voc]',
     description:
-      'DATA is the folder of a data set, or the file that describes it. Every label is read and every picture looked into. ' +
-      'Exit code 1 when there are errors, and with --strict also when there are warnings.',
-    positionals: { name: 'data set (a folder or file)', min: 1, max: 1 },
+      'DATA is the folder of a data set, or the file that describes it. Every label is read, every picture looked into, and pictures ' +
+      'that are in two splits are found by their content. Exit code 1 when there are errors, and with --strict also for warnings.',
+    positionals: dataPositional,
     options: {
-      from: formatOptionSpec,
+      from: fromOption,
       strict: { type: 'boolean', help: 'warnings count as errors' },
     },
     examples: ['backdrop data check cells/', 'backdrop data check coco/annotations/instances_val2017.json --strict'],
   },
   async run(args, io) {
     const { directory, file } = await dataPlace(args.positionals[0]!);
-    const { dataset, problems } = await readDataset(directory, {
-      ...formatOption(args, 'from'),
-      ...(file === undefined ? {} : { file }),
-      checkImages: true,
-      signal: io.signal,
-      onProgress: (done, total) => io.progress('looking into the pictures', done / total),
-    });
+    const { dataset, problems, counts } = await checkDataset(directory, openOptions(args, file, io));
     io.progressDone();
     for (const problem of problems) io.emit({ type: 'problem', ...problem });
-    const groups = groupProblems(problems);
-    for (const group of groups) printGroup(group, io);
-    const count = (severity: string) => problems.filter((problem) => problem.severity === severity).length;
-    const [errors, warnings] = [count('error'), count('warning')];
-    const splits = splitNames.flatMap((split) => {
-      const records = dataset.splits.get(split);
-      return records
-        ? [{ split, images: records.length, boxes: records.reduce((sum, { annotations }) => sum + annotations.length, 0) }]
-        : [];
-    });
-    const sound = errors === 0 && (warnings === 0 || !args.values.strict);
-    io.emit({
-      type: 'data check',
-      format: dataset.format,
-      classes: dataset.categories.map(({ name }) => name),
-      splits,
-      errors,
-      warnings,
-      sound,
-    });
+    for (const group of groupProblems(problems)) printGroup(group, io, io.print);
+    const splits = datasetStats(dataset).map(({ split, images, boxes }) => ({ split, images, boxes }));
+    const sound = counts.error === 0 && (counts.warning === 0 || !args.values.strict);
+    const classes = dataset.categories.map(({ name }) => name);
+    io.emit({ type: 'data check', format: dataset.format, classes, splits, errors: counts.error, warnings: counts.warning, sound });
     const parts = splits.map(({ split, images, boxes }) => `${split} ${images} images with ${boxes} boxes`);
-    io.print(`${dataset.format.toUpperCase()}, ${dataset.categories.length} classes: ${parts.join(', ')}`);
-    const verdict = errors + warnings === 0 ? 'nothing wrong' : `${errors} errors, ${warnings} warnings`;
+    io.print(`${dataset.format.toUpperCase()}, ${classes.length} classes: ${parts.join(', ')}`);
+    const verdict = counts.error + counts.warning === 0 ? 'nothing wrong' : `${counts.error} errors, ${counts.warning} warnings`;
     io.print(io.paint(sound ? 'green' : 'red', verdict));
     return sound ? 0 : 1;
   },
 };
-
-function printGroup({ severity, code, count, first }: ProblemGroup, io: Io): void {
-  const style = { error: 'red', warning: 'yellow', info: 'dim' } as const;
-  io.print(`${io.paint(style[severity], severity)} ${code}${count > 1 ? ` (${count})` : ''}`);
-  for (const { message } of first) io.print(`  ${message}`);
-  if (count > first.length) io.print(`  … and ${count - first.length} more`);
-}
