@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { expectGradients, type Forward, gradientsOf } from '../setup/gpu-gradients.ts';
-import type { GraphInput } from '../setup/gpu-ops.ts';
+import { type GraphInput, runGraph } from '../setup/gpu-ops.ts';
 import { random, sizeOf } from '../setup/random.ts';
+import { expectClose } from '../setup/tolerance.ts';
 
 /** One head's softmax(score) v for every query: which keys, scores and values is up to the callers. */
 function attend(scores: number[], values: (key: number, column: number) => number, width: number): number[] {
@@ -61,7 +62,9 @@ function given(sizes: Sizes, mask: GraphInput | null, read: Mask) {
 
 const none: Mask = () => 0;
 
-describe('attention', () => {
+describe.each(['quads', 'scalar'])('attention, %s', (attention) => {
+  const options = { variants: { attention } };
+
   it.each<Sizes>([
     { n: 2, queries: 5, keys: 5, heads: 2, width: 4 },
     { n: 1, queries: 3, keys: 35, heads: 1, width: 8 },
@@ -69,9 +72,13 @@ describe('attention', () => {
     { n: 1, queries: 4, keys: 6, heads: 2, width: 5 },
     { n: 1, queries: 1, keys: 1, heads: 1, width: 4 },
     { n: 1, queries: 2, keys: 3, heads: 1, width: 36 },
+    { n: 1, queries: 69, keys: 5, heads: 1, width: 4 },
+    { n: 2, queries: 3, keys: 13, heads: 1, width: 12 },
   ])('%j', async (sizes) => {
-    const { kernels } = await expectGradients({ ...given(sizes, null, none), floor: 1e-6 });
-    expect(kernels.filter((k) => k.startsWith('attention/gradient')).length).toBe(2);
+    const { kernels } = await expectGradients({ ...given(sizes, null, none), floor: 1e-6, options });
+    const made = kernels.filter((k) => k.startsWith('attention/gradient'));
+    const quads = attention === 'quads' && sizes.width % 4 === 0 && sizes.width <= 32;
+    expect(made).toEqual(['queries', 'keys'].map((stage) => `attention/gradient-${stage}${quads ? '-quads' : ''}`));
   });
 
   it('masks of each form', async () => {
@@ -83,9 +90,9 @@ describe('attention', () => {
       [2, 1, 5],
       [4, 4, 5],
     ].map(values);
-    await expectGradients(given(sizes, table, (_n, _h, i, j) => table.data[i * 5 + j]));
-    await expectGradients(given(sizes, row, (n, _h, _i, j) => row.data[n * 5 + j]));
-    await expectGradients(given(sizes, full, (n, h, i, j) => full.data[((n * 2 + h) * 4 + i) * 5 + j]));
+    await expectGradients({ ...given(sizes, table, (_n, _h, i, j) => table.data[i * 5 + j]), options });
+    await expectGradients({ ...given(sizes, row, (n, _h, _i, j) => row.data[n * 5 + j]), options });
+    await expectGradients({ ...given(sizes, full, (n, h, i, j) => full.data[((n * 2 + h) * 4 + i) * 5 + j]), options });
     await expect(gradientsOf({ ...given(sizes, table, none), wanted: [3] })).rejects.toThrow(/mask has no gradient/);
   });
 
@@ -93,11 +100,36 @@ describe('attention', () => {
     const sizes: Sizes = { n: 1, queries: 4, keys: 5, heads: 2, width: 4 };
     const all = given(sizes, null, none);
     all.inputs[0].data = all.inputs[0].data.map((v) => v * 40);
-    await expectGradients({ ...all, depth: 600, distance: 1e-4 });
+    await expectGradients({ ...all, depth: 600, distance: 1e-4, options });
     for (const margin of [3, 4]) {
-      await expectGradients({ ...given(sizes, null, none), margins: { 0: margin, 1: margin, 2: margin, seed: margin } });
+      await expectGradients({ ...given(sizes, null, none), margins: { 0: margin, 1: margin, 2: margin, seed: margin }, options });
     }
   });
+});
+
+it('attention with many queries and keys: the variants agree', async () => {
+  const sizes: Sizes = { n: 2, queries: 150, keys: 77, heads: 2, width: 32 };
+  const { inputs } = given(sizes, null, none);
+  const seed = { data: random(25).array(2 * 150 * 64), shape: [2, 150, 64] };
+  const [quads, scalar] = await Promise.all(
+    ['quads', 'scalar'].map((attention) =>
+      runGraph({
+        inputs: { q: inputs[0], k: inputs[1], v: inputs[2], seed },
+        steps: [
+          { op: 'attention', inputs: ['q', 'k', 'v'], outputs: ['y'], attributes: { heads: 2 } },
+          { op: 'gradients', inputs: ['y', 'seed', 'q', 'k', 'v'], outputs: ['dq', 'dk', 'dv'], attributes: { outputs: 1 } },
+        ],
+        outputs: ['dq', 'dk', 'dv'],
+        options: { variants: { attention } },
+      }),
+    ),
+  );
+  expect(quads.kernels).not.toEqual(scalar.kernels);
+  for (const name of ['dq', 'dk', 'dv']) {
+    const value = scalar.outputs[name].data as Float32Array;
+    const largest = value.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+    expectClose(quads.outputs[name].data, { value, magnitude: value.map(() => largest) }, { depth: 80 });
+  }
 });
 
 interface Windows {
@@ -160,13 +192,16 @@ const windowsOf =
     return [y];
   };
 
-describe('windowAttention', () => {
+describe.each(['quads', 'scalar'])('windowAttention, %s', (attention) => {
+  const options = { variants: { attention } };
+
   it.each<[Windows, boolean]>([
     [{ n: 2, h: 4, w: 6, heads: 2, width: 4, window: 2, shift: 0 }, true],
     [{ n: 1, h: 5, w: 7, heads: 1, width: 3, window: 3, shift: 1 }, true],
     [{ n: 1, h: 4, w: 5, heads: 2, width: 4, window: 3, shift: 2 }, false],
     [{ n: 1, h: 1, w: 1, heads: 1, width: 4, window: 1, shift: 0 }, true],
     [{ n: 1, h: 2, w: 3, heads: 2, width: 1, window: 4, shift: 0 }, true],
+    [{ n: 1, h: 3, w: 5, heads: 1, width: 4, window: 4, shift: 1 }, false],
   ])('%j, with a table: %s', async (sizes, table) => {
     const { n, h, w, heads, width, window, shift } = sizes;
     const r = random(23);
@@ -180,6 +215,7 @@ describe('windowAttention', () => {
       wanted: table ? [0, 1] : [0],
       forward: windowsOf(sizes, table, null),
       depth: 80,
+      options,
       floor: 1e-6,
     });
   });
@@ -198,6 +234,7 @@ describe('windowAttention', () => {
       outputs: [[2, 4, 4, 4]],
       forward: windowsOf(sizes, true, pad.data),
       depth: 60,
+      options,
     };
     await expectGradients({ ...all, wanted: [0, 1] });
     await expect(gradientsOf({ ...all, wanted: [2] })).rejects.toThrow(/padding has no gradient/);
