@@ -1,4 +1,6 @@
 /** Training: whole steps of detectors, steps of any other graph, and the parts they are made of. */
+export { type RegionLabels, regionClasses, regionLabels } from '../data/region-labels.ts';
+export { BackgroundClassifier } from '../models/background-classifier.ts';
 export { type StatisticsUpdate, type TrainableParameter, Training, trainableParameters } from '../nn/training.ts';
 export { gradients } from '../ops/gradient.ts';
 export { type Assignment, assign, type CostLayout } from './assignment.ts';
@@ -7,6 +9,7 @@ export { type DenoisingDraws, type DenoisingLayout, type DenoisingOptions, denoi
 export { type GraphBatch, GraphStep, type GraphStepReport } from './graph-step.ts';
 export { type GroupOptions, type GroupRule, type ParameterGroup, parameterGroups } from './groups.ts';
 export { type Recipe, recipe } from './recipes.ts';
+export { type RegionLoss, regionLoss } from './region-loss.ts';
 export { averageDecay, rateFactor, type ScheduleOptions } from './schedule.ts';
 export type { NamedArrays, TrainingState } from './state.ts';
 export { type StepOptions, type StepReport, type TrainingBatch, type TrainingConfig, TrainingStep } from './step.ts';

@@ -1,5 +1,5 @@
 /**
- * The optimizer: global-norm clipping, AdamW and the moving average over arenas, in three launches a segment. The order of a
+ * The optimizer: global-norm clipping, AdamW (or SGD) and the moving average over arenas, in three launches a segment. The order of a
  * step: the gradients are in place (or summed by `accumulate`), then `encode`. A number that is not finite anywhere in the
  * parameters, gradients, statistics or watched tensors leaves every parameter, moment, average and statistic as it was.
  */
@@ -7,6 +7,7 @@ import accumulateShader from '../../shaders/optimizer/accumulate.wgsl';
 import adamwShader from '../../shaders/optimizer/adamw.wgsl';
 import clipShader from '../../shaders/optimizer/clip.wgsl';
 import normShader from '../../shaders/optimizer/norm.wgsl';
+import sgdShader from '../../shaders/optimizer/sgd.wgsl';
 import type { Gpu } from '../gpu/device.ts';
 import { type Kernel, type KernelCache, packParams } from '../gpu/kernels.ts';
 import type { Shader } from '../gpu/shader.ts';
@@ -14,6 +15,8 @@ import { fold } from '../ops/common.ts';
 import { Arena, type ArenaLayout } from './arena.ts';
 
 export interface OptimizerOptions {
+  /** Gradient descent with momentum in AdamW's place. Its buffer is the first moment; decay is part of the gradient. */
+  sgd?: { momentum: number } | null;
   /** [0.9, 0.999] when left out. */
   betas?: readonly [number, number];
   /** 1e-8 when left out. */
@@ -99,7 +102,16 @@ export class Optimizer {
 
   /** Allocates the arenas and compiles the kernels. @throws BackdropError E_GPU_LIMIT */
   static async create(gpu: Gpu, kernels: KernelCache, layout: ArenaLayout, options: OptimizerOptions = {}): Promise<Optimizer> {
-    const all = { betas: [0.9, 0.999], eps: 1e-8, maxNorm: 0, average: true, accumulation: false, momentum: 0.1, ...options } as const;
+    const all = {
+      sgd: null,
+      betas: [0.9, 0.999],
+      eps: 1e-8,
+      maxNorm: 0,
+      average: true,
+      accumulation: false,
+      momentum: 0.1,
+      ...options,
+    } as const;
     const optimizer = new Optimizer(gpu, layout, all);
     await optimizer.#build(kernels);
     return optimizer;
@@ -117,7 +129,9 @@ export class Optimizer {
     const bases = layout.segments.map((_, i) => layout.segments.slice(0, i).reduce((a, b) => a + b, 0));
     const norm = await kernels.get({ shader: normShader as Shader });
     const clip = await kernels.get({ shader: clipShader as Shader });
-    const adamw = await kernels.get({ shader: adamwShader as Shader, consts: { AVERAGE: this.average ? 1 : 0 } });
+    const { sgd } = this.#options;
+    const updateShader = (sgd ? sgdShader : adamwShader) as Shader;
+    const update = await kernels.get({ shader: updateShader, consts: { AVERAGE: this.average ? 1 : 0 } });
     const each = (make: (segment: number, base: number, length: number) => Launch) =>
       layout.segments.map((length, segment) => make(segment, bases[segment], length));
     const at = (arena: Arena, segment: number) => ({ buffer: arena.buffers[segment] });
@@ -153,7 +167,7 @@ export class Optimizer {
           v: at(this.secondMoments, segment),
           average: this.average ? at(this.average, segment) : { buffer: placeholder },
         };
-        return this.#launch(adamw, adamwShader as Shader, bind, { base, length }, quads(length));
+        return this.#launch(update, updateShader, bind, { base, length }, quads(length));
       }),
     );
     if (!this.#total) return;
@@ -204,18 +218,19 @@ export class Optimizer {
 
   /** Writes what the next `encode` shall use. Bias corrections and 1 - beta are worked out in float64. */
   configure({ step, groups, decay = 0 }: StepSettings): void {
+    const { sgd, eps } = this.#options;
     const [beta1, beta2] = this.#options.betas;
     const view = this.#settingsData;
-    const header = [beta1, 1 - beta1, beta2, 1 - beta2, Math.sqrt(1 - beta2 ** step), this.#options.eps, decay, 1 - decay];
-    header.forEach((value, i) => {
+    const adamw = [beta1, 1 - beta1, beta2, 1 - beta2, Math.sqrt(1 - beta2 ** step), eps];
+    [...(sgd ? [sgd.momentum, 0, 0, 0, 0, 0] : adamw), decay, 1 - decay].forEach((value, i) => {
       view.setFloat32(4 * i, value, true);
     });
     this.layout.spans.forEach(({ kind, group, end }, i) => {
       const { rate, decay: shrinks } = kind === 'trained' ? groups[group] : { rate: 0, decay: 0 };
       const at = GROUPS_AT + 16 * i;
       view.setUint32(at, end, true);
-      view.setFloat32(at + 4, 1 - rate * shrinks, true);
-      view.setFloat32(at + 8, rate / (1 - beta1 ** step), true);
+      view.setFloat32(at + 4, sgd ? shrinks : 1 - rate * shrinks, true);
+      view.setFloat32(at + 8, sgd ? rate : rate / (1 - beta1 ** step), true);
       view.setUint32(at + 12, KINDS[kind], true);
     });
     this.#gpu.device.queue.writeBuffer(this.#settings, 0, view.buffer);

@@ -21,6 +21,8 @@ export interface OptimizerConfig {
   decay?: number;
   /** Parameter groups with rates and decays of their own. */
   rules?: readonly GroupRule[];
+  /** Gradient descent with momentum in AdamW's place. */
+  sgd?: { momentum: number };
   /** [0.9, 0.999] when left out. */
   betas?: readonly [number, number];
   /** 1e-8 when left out. */
@@ -87,9 +89,9 @@ export class TrainedProgram {
       ],
       gpu.device.limits.maxStorageBufferBindingSize,
     );
-    const { betas = [0.9, 0.999], eps = 1e-8, maxNorm = 0, accumulation = false } = config;
+    const { sgd = null, betas = [0.9, 0.999], eps = 1e-8, maxNorm = 0, accumulation = false } = config;
     const optimizer = await Optimizer.create(gpu, kernels, layout, {
-      ...{ betas, eps, maxNorm, accumulation },
+      ...{ sgd, betas, eps, maxNorm, accumulation },
       average: config.average !== false,
     });
     const store = new ParameterStore(gpu, source);

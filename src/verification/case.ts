@@ -5,6 +5,7 @@ import type { ParameterSource } from '../graph/parameters.ts';
 import type { HostArray } from '../graph/program.ts';
 import { Context } from '../nn/context.ts';
 import { ParameterTable, Scope } from '../nn/parameters.ts';
+import { Training } from '../nn/training.ts';
 import type { Get } from './adjoint.ts';
 import { isComputed } from './formula.ts';
 import type { GoldenTensor, OpsCase } from './golden.ts';
@@ -33,9 +34,12 @@ export class CaseBuilder {
   readonly hostResults = new Map<string, ArrayLike<number>>();
   /** Outputs that must be equal: indices, flags. */
   readonly exact = new Set<string>();
+  /** Outputs that are whole numbers, of ours from below: 2.7 is 2. */
+  readonly floored = new Set<string>();
   /** Which input a parameter's source is. */
   readonly #checkpoint = new Map<string, string>();
   readonly #fed: Leaf[] = [];
+  #training: Training | null = null;
   readonly #case: OpsCase;
   readonly #inputs: ReadonlyMap<string, GoldenTensor>;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
@@ -213,10 +217,20 @@ export class CaseBuilder {
     };
   }
 
-  /** A context in which the stages named in `stages` (by output) are tapped; `takeStages` then makes them outputs. */
+  /**
+   * A context in which the stages named in `stages` (by output) are tapped; `takeStages` then makes them outputs. Where the case
+   * says so, batch norms are in training; `takeStatistics` then makes what becomes of their running statistics outputs.
+   */
   context(stages: Readonly<Record<string, string>> = {}): Context {
     const wanted = new Set(Object.entries(stages).flatMap(([output, stage]) => (this.wants(output) ? [stage] : [])));
-    return new Context(this.graph, (stage) => wanted.has(stage));
+    if (this.attr('training', false)) this.#training ??= new Training(this.graph);
+    return new Context(this.graph, (stage) => wanted.has(stage), this.#training);
+  }
+
+  takeStatistics(): void {
+    for (const { name, after, toPyTorch } of this.#training?.statistics ?? []) {
+      this.output(this.#inputOf(name).replace(/^b:/, 'b_after:'), after, (values) => toPyTorch([values]));
+    }
   }
 
   takeStages(stages: Readonly<Record<string, string>>): void {

@@ -46,6 +46,18 @@ export function operationLimit(recorded: RecordedError | undefined, reference: A
   return 8 * (recorded?.maxAbs ?? 0) + 2e-6 * largest(reference) + 1e-7;
 }
 
+/** Bytes against numbers before they are cut: where one is this near a whole number, float32 and float64 may part. */
+const TIE = 1e-3;
+
+/** Compares whole numbers with the floors of ours, except where ours lie next to a whole number: then either neighbour will do. */
+export function compareFloored(name: string, ours: ArrayLike<number>, reference: ArrayLike<number>): TensorReport {
+  const settled = Float64Array.from(ours, (v, i) =>
+    Math.abs(v - Math.round(v)) < TIE && Math.abs(reference[i] + 0.5 - v) < 1 ? reference[i] : Math.floor(v),
+  );
+  const error = maxAbsError(settled, reference);
+  return { name, metric: 'max abs', error, torch: null, limit: 0, ok: error === 0, against: 'float64' };
+}
+
 /** Compares an operation's result. Indices and flags (`exact`) must be equal. */
 export function compareOperation(
   name: string,

@@ -3,16 +3,23 @@ import type { Gpu } from '../gpu/device.ts';
 import { Graph, type Tensor } from '../graph/graph.ts';
 import { ParameterStore } from '../graph/parameters.ts';
 import { type HostArray, Program } from '../graph/program.ts';
+import { Context } from '../nn/context.ts';
+import { ParameterTable, Scope } from '../nn/parameters.ts';
+import { Training } from '../nn/training.ts';
 import { gradients } from '../ops/gradient.ts';
 import { ArenaLayout } from '../training/arena.ts';
 import { assign } from '../training/assignment.ts';
 import { type Classification, type CriterionOptions, criterion, joinOutputs, matchingCosts, targetInputs } from '../training/criterion.ts';
 import { CriterionHost } from '../training/criterion-host.ts';
+import { GraphStep, type GraphStepReport } from '../training/graph-step.ts';
 import { Optimizer, type OptimizerOptions } from '../training/optimizer.ts';
+import { type RegionLoss, regionLoss } from '../training/region-loss.ts';
 import { averageDecay } from '../training/schedule.ts';
 import { mostTargets, type Targets } from '../training/targets.ts';
+import { classifierOf, regionTargets } from './cases/background.ts';
 import { compareOperation, maxAbsError } from './compare.ts';
 import { type OpsCase, readTensor } from './golden.ts';
+import { toNhwc } from './layout.ts';
 import type { OpsContext } from './ops.ts';
 import type { TensorReport } from './report.ts';
 
@@ -81,6 +88,48 @@ const cases: Readonly<Record<string, TrainingCase>> = {
         await compare('out/exp_avg_sq', second.get('p')!),
       ];
     });
+  },
+
+  /** Pre-training of the Background Attention Module as a whole: its step, SGD, and a cosine that would end at the step behind. */
+  async bam_pretrain_sgd({ golden: { attrs, inputs, outputs }, context: { gpu, kernels, variants = {} }, read, compare }) {
+    const { mode, momentum, weight_decay: decay, steps, lr } = attrs as { mode: RegionLoss; lr: number[] } & Record<string, number>;
+    const s1 = await read('in/s1');
+    const [images, channels, height, width] = s1.shape;
+    const [classes] = (await read('in/p:head.bias')).shape;
+    const parameters = new ParameterTable();
+    const graph = new Graph();
+    const training = new Training(graph);
+    const layer = classifierOf(attrs, channels, classes)(new Scope(parameters));
+    const { logits } = layer.forward(new Context(graph, undefined, training), graph.input('s1', [images, height, width, channels]));
+    const losses = regionLoss(logits, graph.input('target', [images, classes]), mode);
+    const kindOf = (name: string) => (inputs.includes(`p:${name}`) ? 'p' : 'b');
+    const source = { readFloat32: async (name: string) => (await read(`in/${kindOf(name)}:${name}`)).values };
+    const step = await GraphStep.build(gpu, kernels, { graph, parameters, losses, statistics: training.statistics }, source, {
+      ...{ rate: lr[0], decay, sgd: { momentum }, average: false, program: { variants } },
+      schedule: { decay: 'cosine', totalSteps: steps + 1, finalFactor: 0 },
+    });
+    try {
+      const batch = { s1: toNhwc(s1.values, s1.shape), target: regionTargets((await read('in/target')).values, mode, classes) };
+      const reports: GraphStepReport[] = [];
+      for (let k = 0; k < steps; k++) reports.push(await step.step(batch));
+      const { parameters: after } = await step.save();
+      const loss = await compare(
+        'out/loss',
+        reports.map((report) => report.loss),
+      );
+      const rates = maxAbsError(
+        reports.map((report) => report.rates[0]),
+        lr,
+      );
+      const arrays = outputs.filter((name) => /^[pb]_after:/.test(name));
+      return [
+        loss,
+        { name: 'rates', metric: 'max abs', error: rates, torch: null, limit: 1e-12, ok: rates <= 1e-12, against: 'float64' },
+        ...(await Promise.all(arrays.map((name) => compare(`out/${name}`, after[name.slice('p_after:'.length)])))),
+      ];
+    } finally {
+      step.destroy();
+    }
   },
 
   /** The factor is applied where AdamW reads the gradient; a first moment with beta 0 shows it. */

@@ -3,9 +3,6 @@ import { describe, expect, test } from 'vitest';
 import { page } from '../setup/gpu.ts';
 import { failures, goldenFiles, hasSubgroups, readFixture, readHeader, verify } from './gpu-golden.ts';
 
-/** Whole modules with training batch norms: they come with training, and this list then goes. */
-const later = /^(bam_train|bam_odd_train|bam_own_train|bam_rfrf_train|bam_short_conv_train|ae_residual_train|ae_mask_own_train)$/;
-
 for (const file of goldenFiles('ops-')) {
   const bytes = readFixture(file);
   const cases: { name: string; op: string; grads: string[] }[] = JSON.parse(readHeader(bytes).metadata.cases);
@@ -15,17 +12,11 @@ for (const file of goldenFiles('ops-')) {
       expect(await page.call('verify-cases', { name: file, file: { bytes } })).toEqual(cases.map(({ name }) => name));
     });
 
-    test.for(cases.filter(({ name }) => !later.test(name)))('$name ($op)', async ({ name, grads }) => {
+    test.for(cases)('$name ($op)', async ({ name, grads }) => {
       const reports = await verify(file, bytes, [name]);
       expect(reports.flatMap(failures)).toEqual([]);
       expect(reports.map((report) => report.name)).toEqual([name, ...(grads.length > 0 ? [`${name}/grad`] : [])]);
       expect(reports[1]?.tensors.map((tensor) => tensor.name) ?? []).toEqual(grads);
-    });
-
-    test('what needs training is told apart from what passed', async () => {
-      const names = cases.map(({ name }) => name).filter((name) => later.test(name));
-      const reports = names.length > 0 ? await verify(file, bytes, names) : [];
-      expect(reports.map(({ status, tensors }) => ({ status, tensors }))).toEqual(names.map(() => ({ status: 'later', tensors: [] })));
     });
   });
 }

@@ -1,6 +1,7 @@
 /** The comparisons can fail: every gate is shown a mistake it must catch. */
 import { describe, expect, test } from 'vitest';
 import {
+  compareFloored,
   compareModel,
   compareOperation,
   compareSelection,
@@ -107,4 +108,12 @@ describe('the selection', () => {
     const rows = reorderQueries([1, 2, 3, 4, 5, 6, 7, 8], matches);
     expect([...rows]).toEqual([3, 4, 1, 2, 5, 6, Number.NaN, Number.NaN]);
   });
+});
+
+test('bytes are those below our numbers, and either neighbour only where a number lies on a step', () => {
+  const compare = (ours: number, theirs: number) => compareFloored('x', [ours], [theirs]).ok;
+  expect([compare(2.7, 2), compare(2.7, 3), compare(2.7, 1)]).toEqual([true, false, false]);
+  expect([compare(2.9995, 2), compare(2.9995, 3), compare(2.9995, 4), compare(2.9995, 1)]).toEqual([true, true, false, false]);
+  expect([compare(3.0005, 2), compare(3.0005, 3), compare(3.0005, 4)]).toEqual([true, true, false]);
+  expect(compare(2.99, 3)).toBe(false);
 });

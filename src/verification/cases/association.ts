@@ -4,11 +4,9 @@ import { type AssociationEncoderConfig, associationEncoderDefaults } from '../..
 import { AssociationEncoder } from '../../models/association-encoder.ts';
 import { BackgroundAttentionModule } from '../../models/background-attention.ts';
 import { ConvFeedForward, GlobalAttention, WindowAttention } from '../../models/pre-norm-block.ts';
-import { type Affine, biasTensor, plain, weightTensor } from '../../nn/affine.ts';
-import { applyConv, ConvNorm, Linear } from '../../nn/layers.ts';
+import { biasTensor, plain, weightTensor } from '../../nn/affine.ts';
+import { ConvNorm, Linear } from '../../nn/layers.ts';
 import { concatColumns } from '../../ops/concat.ts';
-import { batchNormTrain } from '../../ops/norm.ts';
-import { relu } from '../../ops/pointwise.ts';
 import { reduceColumns } from '../../ops/reduce.ts';
 import { channelAttention, rfFuse, rfSpatial, rfStatistics } from '../../ops/rfcbam.ts';
 import type { CaseBuilder, CaseRecipe } from '../case.ts';
@@ -26,29 +24,8 @@ function configOf(b: CaseBuilder, prefix: string): AssociationEncoderConfig {
   return { ...associationEncoderDefaults, ...shapes, ...associationEncoderConfig(b.attrs) };
 }
 
-/** Batch norms that follow the batch's statistics. */
-function refuseTraining(b: CaseBuilder): void {
-  if (b.attr('training', false)) b.later('batch norms in training mode come with training');
-}
-
 /** 1 where a cell is padding of the batch. */
 const padOf = (b: CaseBuilder): Tensor | null => (b.has('pad') ? b.input('pad') : null);
-
-/** The expanding convolution with its batch norm in training mode. Our maps are ordered tap by tap, PyTorch's channel by channel. */
-function expandTraining(b: CaseBuilder, x: Tensor, layer: Affine, stride: number): Tensor {
-  const taps = layer.outputs / x.columns;
-  const [weight, bias, mean, variance] = [
-    'p:expand.norm.weight',
-    'p:expand.norm.bias',
-    'b:expand.norm.running_mean',
-    'b:expand.norm.running_var',
-  ].map((name) => b.parameter(name, [layer.outputs], (values) => transpose(values, [x.columns, taps], [1, 0])));
-  const { y, runningMeanAfter, runningVarAfter } = batchNormTrain(applyConv(b.context(), x, layer, stride), weight, bias, mean, variance);
-  const channelsFirst = (values: ArrayLike<number>) => transpose(values, [taps, x.columns], [1, 0]);
-  b.output('b_after:expand.norm.running_mean', runningMeanAfter, channelsFirst);
-  b.output('b_after:expand.norm.running_var', runningVarAfter, channelsFirst);
-  return relu(y);
-}
 
 /** A block's cases hold the AM's or EL's entries without their prefix. */
 const block =
@@ -75,7 +52,6 @@ export const associationCases: Record<string, CaseRecipe> = {
       const bias = b.has('p:fuse.bias') ? scope.declare('fuse.bias', [outputs]) : null;
       const spatial = scope.declare('spatial.weight', [1, 2, 3, 3]);
       return {
-        bare: plain('expand.conv.weight', null, { inputs: 1, outputs: inputs * taps, kernel: [kernel, kernel], groups: inputs }),
         expand: new ConvNorm(scope.child('expand'), expand, { activation: 'relu' }),
         fc1: new Linear(scope.child('channel.fc1'), inputs, reduced, false),
         fc2: new Linear(scope.child('channel.fc2'), reduced, inputs, false),
@@ -83,8 +59,8 @@ export const associationCases: Record<string, CaseRecipe> = {
         fuse: plain(fuse, bias, { outputs, inputs, kernel: [kernel, kernel], groups: 1 }),
       };
     });
-    const training = b.attr('training', false);
-    const g = training ? expandTraining(b, x, layer.bare, b.attr('stride')) : layer.expand.forward(b.context(), x);
+    const g = layer.expand.forward(b.context(), x);
+    b.takeStatistics();
     const weight = (of: typeof layer.fuse) => weightTensor(b.graph, of);
     const ca = channelAttention(x, weight(layer.fc1.affine), weight(layer.fc2.affine));
     const sa = rfSpatial(rfStatistics(g, inputs), weight(layer.spatial));
@@ -97,12 +73,12 @@ export const associationCases: Record<string, CaseRecipe> = {
   },
 
   bam(b) {
-    refuseTraining(b);
     const config = { ...configOf(b, ''), s1Channels: b.shape('x')[1] };
     const layer = b.module((scope) => new BackgroundAttentionModule(scope, config, false));
     const stages = Object.fromEntries(b.outputNames.filter((name) => name.startsWith('bam.')).map((name) => [name, name]));
     b.outputImage('out', layer.forward(b.context(stages), b.image('x')));
     b.takeStages(stages);
+    b.takeStatistics();
   },
 
   window_attention(b) {
@@ -127,7 +103,6 @@ export const associationCases: Record<string, CaseRecipe> = {
   el: block('el'),
 
   association_encoder(b) {
-    refuseTraining(b);
     const config = { ...configOf(b, 'bam.'), s1Channels: b.shape('s1')[1] };
     const encoder = b.module((scope) => new AssociationEncoder(scope, config));
     const stages = { F_b: 'F_b', F_a: 'F_a', background: 'background' };
@@ -135,6 +110,7 @@ export const associationCases: Record<string, CaseRecipe> = {
     const fb = encoder.background(context, b.image('s1'));
     b.outputImage('out', encoder.forward(context, fb, b.image('f3'), padOf(b)));
     b.takeStages(stages);
+    b.takeStatistics();
   },
 
   channel_max_mean(b) {

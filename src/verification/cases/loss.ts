@@ -5,7 +5,6 @@ import { boxesToCorners, cornersToBoxes, tableOverlap } from '../../ops/boxes.ts
 import { gatherRows } from '../../ops/gather.ts';
 import { bceWithLogits, crossEntropy, giouLoss, l1Loss, matcherCost, sigmoidFocalLoss, varifocalLoss } from '../../ops/losses.ts';
 import { mul } from '../../ops/pointwise.ts';
-import { reduceAll } from '../../ops/reduce.ts';
 import type { CaseBuilder, CaseRecipe } from '../case.ts';
 
 /** [n, 4] as a batch of one. */
@@ -53,18 +52,6 @@ export const lossCases: Record<string, CaseRecipe> = {
     const classes = shape[shape.length - 1];
     const count = shape.slice(0, -1).reduce((x, y) => x * y, 1);
     b.output('out', crossEntropy(b.input('x', [1, count, classes]), oneHot(b, 'y', classes, 'w')));
-  },
-
-  /** Losses of the BAM's pre-training: mean over images (and, for presence, over classes). */
-  background_loss(b) {
-    const mode = b.attr<string>('mode');
-    const [count, classes] = b.shape('logits');
-    const logits = b.input('logits', [1, count, classes]);
-    if (mode === 'presence') b.output('out', reduceAll(bceWithLogits(logits, b.input('target', [1, count, classes])), 'mean'));
-    // Shares add up to 1 an image, so that their sum counts the images, as one-hot rows do.
-    else if (mode === 'share') b.output('out', crossEntropy(logits, b.input('target', [1, count, classes])));
-    else if (mode === 'dominant') b.output('out', crossEntropy(logits, oneHot(b, 'target', classes)));
-    else b.later(`no loss "${mode}"`);
   },
 
   matcher_cost(b) {
