@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'E_INPUT'
   | 'E_IMAGE'
   | 'E_DATA'
+  | 'E_NETWORK'
   | 'E_CKPT_NOT_CHECKPOINT'
   | 'E_CKPT_TRUNCATED'
   | 'E_CKPT_ZIP'

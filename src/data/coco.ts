@@ -28,6 +28,8 @@ export function cocoCandidates(files: FileIndex): string[] {
   return top.length <= maxCandidates ? top : [];
 }
 
+/** Names that nothing else has: such a file is broken where it is not COCO's. */
+const meantAsCoco = /^(?:instances_.*|_annotations\.coco|train|val|valid|test)\.json$/;
 const looksLikeCoco = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && ['images', 'annotations', 'categories'].filter((key) => key in value).length >= 2;
 
@@ -54,7 +56,11 @@ export async function readCoco(context: ReadContext, paths: readonly string[], s
       broken++;
       continue;
     }
-    if (!sure && !looksLikeCoco(value)) continue;
+    if (!sure && !meantAsCoco.test(baseName(path)) && !looksLikeCoco(value)) {
+      if (splitOfPath(baseName(path)))
+        problems.add('info', 'file-ignored', 'this JSON has no images and annotations: passed over', { file: path });
+      continue;
+    }
     const file = parseCocoFile(value, path, problems);
     if (file) parsed.push(file);
     else broken++;

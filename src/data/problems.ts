@@ -16,6 +16,7 @@ export type DataProblemCode =
   | 'duplicate-category'
   | 'duplicate-image'
   | 'duplicate-row'
+  | 'file-ignored'
   | 'image-broken'
   | 'image-missing'
   | 'image-repeated'

@@ -44,7 +44,7 @@ function overview(): string {
     '',
     'Environment: CHROME_PATH (the browser to use), BACKDROP_ADAPTER (auto, default, swiftshader),',
     '             BACKDROP_DEBUG=1 (stack traces), NO_COLOR.',
-    'Exit codes:  0 done, 1 failed, 2 wrong usage, 3 something this machine lacks (Chrome, WebGPU), 130 interrupted.',
+    'Exit codes:  0 done, 1 failed, 2 wrong usage, 3 something this machine lacks (Chrome, WebGPU, a network), 130 interrupted.',
     '',
   ].join('\n');
 }

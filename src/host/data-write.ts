@@ -1,10 +1,11 @@
 /** A data set onto the disk: all of it or nothing. */
 import { constants } from 'node:fs';
-import { copyFile, link, mkdir, readdir, realpath, rename, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, link, readdir, realpath, rename, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { inParallel } from '../data/parallel.ts';
 import type { WrittenDataset } from '../data/write.ts';
 import { BackdropError } from '../errors.ts';
+import { makeFolder } from './files.ts';
 
 /** copy: the new set stands alone. link: its pictures are links to those of the old one. */
 export type ImageMode = 'copy' | 'link';
@@ -41,7 +42,7 @@ export async function writeFolder(out: string, fill: (folder: string) => Promise
   await refuseFullFolder(target);
   const temporary = `${target}.${process.pid}.part`;
   try {
-    await writing(temporary, () => mkdir(temporary, { recursive: true }));
+    await writing(temporary, async () => makeFolder(temporary));
     await fill(temporary);
     await refuseFullFolder(target);
     await writing(target, async () => {
@@ -78,7 +79,7 @@ export async function writeDatasetTo(out: string, { files, images }: WrittenData
     const makeFolderOf = async (path: string): Promise<void> => {
       const parent = dirname(path);
       if (made.has(parent)) return;
-      await writing(parent, () => mkdir(parent, { recursive: true }));
+      await writing(parent, async () => makeFolder(parent));
       made.add(parent);
     };
     for (const { path, text } of files) {

@@ -107,7 +107,7 @@ export function duration(ms: number): string {
 export function exitCodeOf(error: unknown): number {
   if (!(error instanceof BackdropError)) return 1;
   if (error.code === 'E_CLI_USAGE') return 2;
-  return /^E_(CHROME|WEBGPU)_|^E_GPU_LIMIT$/.test(error.code) ? 3 : 1;
+  return /^E_(CHROME|WEBGPU)_|^E_GPU_LIMIT$|^E_NETWORK$/.test(error.code) ? 3 : 1;
 }
 
 /** Prints an error for people, and with --json also for machines. Stack traces only on request. */

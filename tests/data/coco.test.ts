@@ -268,6 +268,18 @@ describe('a COCO data set', () => {
     ]);
   });
 
+  it('takes no other JSON for its own, unless its name says so', async () => {
+    const files = { 'train.json': json(), 'val_results.json': '[]', 'package.json': '{}', 'a.png': png(100, 80) };
+    expect((await read(files)).problems.filter(({ code }) => code !== 'category-ids')).toMatchObject([
+      { severity: 'info', code: 'file-ignored', file: 'val_results.json' },
+    ]);
+    expect(await codes(read({ ...files, 'val.json': '{}' }), 'shape')).toMatchObject([
+      { file: 'val.json' },
+      { file: 'val.json' },
+      { file: 'val.json' },
+    ]);
+  });
+
   it('that is none says so', async () => {
     await expect(openDataset(memoryDirectory({ 'notes.txt': 'x', 'a.png': png(1, 1) }))).rejects.toMatchObject({
       code: 'E_DATA',
