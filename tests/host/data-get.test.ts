@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BackdropError } from '../../src/errors.ts';
 import { getPublicSet } from '../../src/host/commands/data/get.ts';
-import { download, type RemoteFile } from '../../src/host/download.ts';
+import { type DownloadOptions, download, type RemoteFile } from '../../src/host/download.ts';
 import { createIo } from '../../src/host/io.ts';
 import { publicSets } from '../../src/host/public-sets.ts';
 import { checkName, unzipTo } from '../../src/host/unzip.ts';
@@ -21,7 +21,7 @@ let base: string;
 const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7) ^ (i >> 8));
 const md5 = createHash('md5').update(content).digest('hex');
 const signal = new AbortController().signal;
-const options = { signal, onProgress: () => {}, pauseMs: 1, stallMs: 300 };
+const options: DownloadOptions = { signal, onProgress: () => {}, pauseMs: 1, stallMs: 300 };
 const io = createIo({ json: true, debug: false, signal, stderr: { write: () => true } as unknown as NodeJS.WriteStream });
 
 beforeEach(async () => {
@@ -60,7 +60,7 @@ const serve =
   };
 
 const target = () => join(folder, 'sub', 'file.zip');
-const fetchFile = (file: Partial<RemoteFile> = {}, more: Partial<typeof options> = {}) =>
+const fetchFile = (file: Partial<RemoteFile> = {}, more: Partial<DownloadOptions> = {}) =>
   download({ url: `${base}/file.zip`, ...file }, target(), { ...options, ...more });
 const failure = (promise: Promise<unknown>) =>
   promise.then(
@@ -71,9 +71,7 @@ const failure = (promise: Promise<unknown>) =>
 describe('a download', () => {
   it('gives the bytes, checked, and leaves nothing else', async () => {
     const seen: number[] = [];
-    await fetchFile({ size: content.length, md5 }, { onProgress: (done: number, total?: number) => seen.push(done / total!) } as Partial<
-      typeof options
-    >);
+    await fetchFile({ size: content.length, md5 }, { onProgress: (done, total) => seen.push(done / total!) });
     expect(readFileSync(target()).equals(content)).toBe(true);
     expect(readdirSync(join(folder, 'sub'))).toEqual(['file.zip']);
     expect(seen.at(-1)).toBe(1);
@@ -94,7 +92,7 @@ describe('a download', () => {
     const stop = new AbortController();
     answer = serve(content, { cut: 100_000 });
     const first = failure(
-      fetchFile({}, { signal: stop.signal, onProgress: (() => setTimeout(() => stop.abort(new Error('interrupted')), 1)) as () => void }),
+      fetchFile({}, { signal: stop.signal, onProgress: () => setTimeout(() => stop.abort(new Error('interrupted')), 1) }),
     );
     expect(await first).toMatchObject({ message: expect.stringMatching(/abort|interrupted/) });
     const had = readFileSync(`${target()}.part`).length;
