@@ -7,7 +7,7 @@ import type { OpenOptions, TensorSource } from '../src/checkpoints/tensors.ts';
 import { configFor, isOptional, type WeightSource } from '../src/detector/weights.ts';
 import { BackdropError } from '../src/errors.ts';
 import type { ModelConfig } from '../src/models/configs.ts';
-import { initialValues } from '../src/models/initial-values.ts';
+import { initialModel } from '../src/models/initial-model.ts';
 import { modelConfig } from '../src/models/resolve.ts';
 import { modelParameters } from '../src/models/rt-detr.ts';
 import { classNamesOf } from './convert.ts';
@@ -19,6 +19,8 @@ import { selectStateDict } from './select.ts';
 export interface ModelWeightsOptions extends OpenOptions {
   /** A name such as association-detr-r34, or a configuration; what the file says when left out. */
   model?: string | ModelConfig;
+  /** Take a part of a detector, such as a backbone alone, as a start for training: the rest gets starting values. */
+  partial?: boolean;
   /** Names of the classes wanted. Where the file has another number, the heads start anew. */
   labels?: readonly string[];
 }
@@ -58,13 +60,15 @@ export async function openModelWeights(file: FileLike, options: ModelWeightsOpti
     [...table].filter(([name]) => named.tensors.has(name) || !isOptional(name)).map(([name, { shape }]) => [name, shape]),
   );
   const fit = fitCheckpoint(opened, expected, fileName === undefined ? {} : { fileName });
-  refusePart(fit.report, fileName);
-  const fresh = new Set([...fit.report.reinitialised, ...fit.report.added]);
+  if (!options.partial) refusePart(fit.report, fileName);
+  const fresh = new Set([...fit.report.reinitialised, ...fit.report.added, ...fit.report.missing]);
+  const initial = initialModel(config);
   const tensors = new Map([...fit.source.tensors, ...[...fresh].map((name) => [name, { shape: table.get(name)!.shape }] as const)]);
   const source: WeightSource = {
     tensors,
     metadata: opened.metadata,
-    readFloat32: async (name) => (fresh.has(name) ? initialValues(name, table.get(name)!.shape) : fit.source.readFloat32(name)),
+    readFloat32: async (name) =>
+      fresh.has(name) || (isOptional(name) && !fit.source.tensors.has(name)) ? initial.readFloat32(name) : fit.source.readFloat32(name),
   };
   const labels = options.labels ?? storedLabels(opened, config);
   return { source, config, labels, report: fit.report };

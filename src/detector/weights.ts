@@ -11,7 +11,7 @@ export interface WeightSource {
   readonly tensors: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   /** Row-major values as float32. */
   readFloat32(name: string): Promise<Float32Array>;
-  /** `model` and `classes` (a JSON list of names) are used where they stand. */
+  /** `config` (a whole ModelConfig as JSON), `model` (a name) and `classes` (a JSON list of names) are used where they stand. */
   readonly metadata?: ReadonlyMap<string, string>;
 }
 
@@ -99,7 +99,7 @@ function nearest(tensors: Shapes): { config: ModelConfig; differences: FitDiffer
  */
 export function configFor(source: WeightSource, model?: string | ModelConfig): ModelConfig {
   const { tensors } = source;
-  const asked = model ?? knownName(source.metadata?.get('model'));
+  const asked = model ?? storedConfig(source) ?? knownName(source.metadata?.get('model'));
   if (typeof asked === 'object') return modelConfig(asked);
   if (asked !== undefined) {
     const { classes, associationEncoder } = changesFor(tensors);
@@ -125,6 +125,16 @@ export function modelFor(source: WeightSource, model?: string | ModelConfig): Mo
   const differences = compareWeights(source.tensors, modelParameters(config));
   if (count(differences) > 0) refuse(config.name, differences, nearest(source.tensors));
   return config;
+}
+
+/** The configuration that Backdrop's own files bring, where it fits their shapes: another program may mean something else by the word. */
+function storedConfig({ metadata, tensors }: WeightSource): ModelConfig | undefined {
+  try {
+    const config = modelConfig(JSON.parse(metadata?.get('config') ?? 'null') as ModelConfig);
+    return count(compareWeights(tensors, modelParameters(config))) === 0 ? config : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A file may come from another program, whose name for its model means nothing here. */

@@ -81,7 +81,7 @@ export function parseCommand(spec: CommandSpec, argv: string[]): Args {
     if (positionals.length < min) throw usageError(`${spec.name} needs ${min === 1 ? `a ${name}` : name}`, hint);
     if (positionals.length > max) throw usageError(`unexpected argument "${positionals[max]}"`, hint);
   }
-  return { positionals, values, lists };
+  return { positionals, values, ...(Object.keys(lists).length > 0 ? { lists } : {}) };
 }
 
 /** Options that may stand alone get their value, so that they do not take the next option for it. */

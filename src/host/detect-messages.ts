@@ -10,7 +10,8 @@ export interface LoadRequest {
   model: string | undefined;
   /** Names of the classes; undefined: the file's, or COCO's. */
   labels: readonly string[] | undefined;
-  size: number;
+  /** The model's own when left out. */
+  size?: number;
 }
 
 /** A stage of loading; the fraction is absent where it is not known. */

@@ -14,6 +14,9 @@ export interface Box {
   box: { xmin: number; ymin: number; xmax: number; ymax: number };
 }
 
+/** A detection, or a label, which has no score. */
+export type DrawnBox = Omit<Box, 'score'> & { score?: number };
+
 const imageError = (name: string, problem: string, hint?: string) =>
   new BackdropError('E_IMAGE', `${name}: ${problem}`, { ...(hint ? { hint } : {}), details: { image: name } });
 
@@ -92,7 +95,7 @@ function letterColor(label: string): string {
 /** Draws boxes, strongest last, with labels that stay inside the picture. Line and letters scale with it. */
 export function drawBoxes(
   context: CanvasRenderingContext2D | OffscreenCanvasRenderingContext2D,
-  boxes: readonly Box[],
+  boxes: readonly DrawnBox[],
   width: number,
   height: number,
 ): void {
@@ -102,11 +105,11 @@ export function drawBoxes(
   context.font = `600 ${size}px system-ui, "DejaVu Sans", sans-serif`;
   context.textBaseline = 'middle';
   context.lineWidth = line;
-  for (const { score, label, box } of [...boxes].sort((a, b) => a.score - b.score)) {
+  for (const { score, label, box } of [...boxes].sort((a, b) => (a.score ?? 1) - (b.score ?? 1))) {
     const color = labelColor(label);
     context.strokeStyle = color;
     context.strokeRect(box.xmin, box.ymin, box.xmax - box.xmin, box.ymax - box.ymin);
-    const text = `${label} ${Math.round(score * 100)} %`;
+    const text = score === undefined ? label : `${label} ${Math.round(score * 100)} %`;
     const tag = { width: context.measureText(text).width + size * 0.6, height: size * 1.35 };
     const x = Math.max(0, Math.min(box.xmin - line / 2, width - tag.width));
     // Above the box where there is room, else just inside it.

@@ -28,7 +28,7 @@ register<LoadRequest>('detect load', async ({ url, name, model, labels, size }, 
   detector = await Detector.load(weights.source, {
     model: weights.config,
     ...(weights.labels === undefined ? {} : { labels: weights.labels }),
-    size,
+    ...(size === undefined ? {} : { size }),
     signal,
     onProgress: ({ stage, loaded, total }) => progress({ label: stageNames[stage], fraction: loaded / total } satisfies LoadProgress),
   });

@@ -2,6 +2,7 @@
 import { openModelWeights } from '../../weights-tools/model-weights.ts';
 import { httpDirectory } from '../data/directory.ts';
 import { BatchLoader } from '../data/loader.ts';
+import { loaderWorkers } from '../data/worker-preparer.ts';
 import { evaluateDetections } from '../evaluation/coco.ts';
 import { buildModel } from '../models/rt-detr.ts';
 import { detectAll } from '../training/validator.ts';
@@ -21,7 +22,16 @@ register<EvalRequest>('eval', async (request, { progress, signal }): Promise<Eva
   const size = request.size ?? config.size;
   const { gpu, kernels, variants, warnings } = await openCheckedDevice();
   const directory = await httpDirectory(new URL(request.data, location.href).href, []);
-  const loader = new BatchLoader({ directory, records, batch, size, augmentation: null, seed: 0, shuffle: false });
+  const loader = new BatchLoader({
+    directory,
+    records,
+    batch,
+    size,
+    augmentation: null,
+    seed: 0,
+    shuffle: false,
+    workers: loaderWorkers(),
+  });
   try {
     const begin = performance.now();
     const found = await detectAll(loader, {

@@ -1,26 +1,27 @@
 /** Page side of "backdrop train": loaders over the served data set, the trainer, and a store whose files lie with the host. */
 import { openModelWeights } from '../../weights-tools/model-weights.ts';
-import { rtDetrAugmentation } from '../data/augment/augment.ts';
 import { httpDirectory } from '../data/directory.ts';
 import { BatchLoader } from '../data/loader.ts';
+import { loaderWorkers } from '../data/worker-preparer.ts';
 import type { ParameterSource } from '../graph/parameters.ts';
 import { initialModel } from '../models/initial-model.ts';
 import { openRun, type RunStore } from '../training/run-files.ts';
-import { Trainer } from '../training/trainer.ts';
-import { trainerConfig } from '../training/trainer-config.ts';
+import { Trainer, type TrainerEvent } from '../training/trainer.ts';
+import { augmentationOf, trainerConfig } from '../training/trainer-config.ts';
 import { adapterName } from './adapter-name.ts';
 import { fetchBlob } from './page-files.ts';
 import { openCheckedDevice } from './page-gpu.ts';
 import { register } from './page-registry.ts';
 import { askHost } from './page-runtime.ts';
-import type { EventAnswer, FileAddress, FilePiece, TrainMessage, TrainReply, TrainRequest } from './train-messages.ts';
+import { foundBoxes, labelBoxes, samplesOf, samplesPng } from './page-samples.ts';
+import type { EventAnswer, FilePiece, TrainMessage, TrainReply, TrainRequest } from './train-messages.ts';
 
 const PIECE_BYTES = 4 << 20;
 
 const hex = (bytes: ArrayBuffer): string => Array.from(new Uint8Array(bytes), (b) => b.toString(16).padStart(2, '0')).join('');
 
 /** Files go to the host in pieces with checksums, each acknowledged before the next. */
-export function hostStore(address: (name: string) => FileAddress | null): RunStore {
+export function hostStore(): RunStore {
   return {
     async write(name, chunks) {
       let offset = 0;
@@ -44,10 +45,6 @@ export function hostStore(address: (name: string) => FileAddress | null): RunSto
       }
       if (filled > 0 || offset === 0) await send();
       await askHost('train file', { name, size: offset });
-    },
-    async read(name) {
-      const found = address(name);
-      return found && fetchBlob(found);
     },
   };
 }
@@ -92,14 +89,30 @@ register<TrainRequest>('train', async (request): Promise<TrainReply> => {
     const directory = await httpDirectory(new URL(request.data, location.href).href, []);
     const { batch, size } = settings;
     const { seed } = config;
+    const workers = loaderWorkers();
     const training = new BatchLoader({
       ...{ directory, records: train, batch, size, seed, dropLast: true },
-      augmentation: config.augment === 'none' || config.overfit > 0 ? null : rtDetrAugmentation,
+      augmentation: augmentationOf(config),
       shuffle: config.overfit === 0,
+      workers,
     });
-    const validating = new BatchLoader({ directory, records: validation, batch, size, seed, augmentation: null, shuffle: false });
+    const validating = new BatchLoader({ directory, records: validation, batch, size, seed, augmentation: null, shuffle: false, workers });
     loaders.push(training, validating);
-    const store = hostStore(() => null);
+    const store = hostStore();
+    const samples = samplesOf(validation);
+    let drawn: Promise<void> = samples.length === 0 ? Promise.resolve() : drawLabels();
+    async function drawLabels(): Promise<void> {
+      await store.write('val_batch0_labels.png', [await samplesPng(directory, samples, (record) => labelBoxes(record, categories))]);
+    }
+    const onEvent = (event: TrainerEvent): void => {
+      events.send(event);
+      if (event.type !== 'validation') return;
+      const { detections, evaluation } = event;
+      drawn = drawn.then(async () => {
+        const png = await samplesPng(directory, samples, (record) => foundBoxes(record, detections, categories, evaluation.bestScore));
+        await store.write('val_batch0_pred.png', [png]);
+      });
+    };
     const trainer = await Trainer.create({
       ...{ gpu, kernels, model, categories, identity },
       weights: await startingWeights(request),
@@ -116,10 +129,11 @@ register<TrainRequest>('train', async (request): Promise<TrainReply> => {
         },
       },
       resume: request.state && (await openRun(await fetchBlob(request.state), request.state.name)),
-      onEvent: (event) => events.send(event),
+      onEvent,
       shouldStop: () => events.stop,
     });
     const reason = await trainer.run();
+    await drawn;
     await events.settled();
     return { reason };
   } finally {
@@ -131,5 +145,5 @@ register<TrainRequest>('train', async (request): Promise<TrainReply> => {
 async function startingWeights({ weights, model, categories, config }: TrainRequest): Promise<ParameterSource> {
   if (!weights) return initialModel(model, config.seed);
   const labels = categories.map(({ name }) => name);
-  return (await openModelWeights(await fetchBlob(weights), { fileName: weights.name, model, labels })).source;
+  return (await openModelWeights(await fetchBlob(weights), { fileName: weights.name, model, labels, partial: true })).source;
 }

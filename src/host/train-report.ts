@@ -4,6 +4,7 @@ import type { CocoEvaluation } from '../evaluation/coco.ts';
 import type { TrainerEvent } from '../training/trainer.ts';
 import { duration, type Io } from './io.ts';
 import type { RunDirectory } from './run-directory.ts';
+import type { RunPlots } from './run-plots.ts';
 import type { TrainMessage } from './train-messages.ts';
 import { softwareWarning } from './with-session.ts';
 
@@ -18,6 +19,7 @@ const STATS = ['AP', 'AP50', 'AP75', 'APs', 'APm', 'APl', 'AR1', 'AR10', 'AR100'
 export interface ReportOptions {
   io: Io;
   run: RunDirectory;
+  plots: RunPlots;
   epochs: number;
   accumulate: number;
   /** Steps between lines where there is no terminal. */
@@ -34,6 +36,11 @@ const bar = (fraction: number): string => {
   const full = Math.round(10 * fraction);
   return `▕${'█'.repeat(full)}${' '.repeat(10 - full)}▏`;
 };
+
+const named = (prefix: string, values: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]));
+
+const rateNames = (rates: readonly number[]): Record<string, number> => Object.fromEntries(rates.map((rate, i) => [`lr/group${i}`, rate]));
 
 const csvNumber = (n: number): string => String(Number(n.toPrecision(8)));
 
@@ -117,13 +124,14 @@ export class TrainReport {
   }
 
   #step(message: Event<'step'>): void {
-    const { io, run, epochs, accumulate, logEvery } = this.#options;
+    const { io, run, plots, epochs, accumulate, logEvery } = this.#options;
     const { epoch, step, batch, batches, loss, terms, norm, rates, seconds, waited, images } = message;
     this.#steps += 1;
     this.#stepSeconds = this.#stepSeconds === 0 ? seconds : 0.9 * this.#stepSeconds + 0.1 * seconds;
     this.#seconds += seconds;
     this.#waited += waited;
     this.#images += images;
+    plots.scalars(step, { 'train/loss': loss, 'train/grad_norm': norm, ...named('train/', terms), ...rateNames(rates) });
     run.append(METRICS, `${JSON.stringify({ step, epoch: epoch + 1, batch, loss, ...terms, norm, lr: rates, seconds, waited })}\n`);
     if (!io.live && step % logEvery !== 0 && batch < batches) return;
     const perBatch = this.#stepSeconds / accumulate;
@@ -143,29 +151,30 @@ export class TrainReport {
     else io.note(line);
   }
 
-  #validation({ epoch, evaluation, best, progress }: Event<'validation'>): void {
-    const { io } = this.#options;
+  #validation({ epoch, evaluation, detections, best, progress }: Event<'validation'>): void {
+    const { io, plots } = this.#options;
     io.progressDone();
     this.#evaluation = evaluation;
     for (const line of evaluation.lines) io.print(line);
     io.print('');
     for (const line of formatClassTable(evaluation)) io.print(line);
+    plots.validation(evaluation, detections);
     const top = progress.best;
     if (top) io.print(`best: epoch ${top.epoch + 1} AP ${top.ap.toFixed(3)} (now ${evaluation.stats[0].toFixed(3)})`);
     io.emit({ type: 'validation', epoch, stats: statsOf(evaluation), classes: evaluation.rows, best, bestSoFar: top });
   }
 
-  #epoch({ epoch, loss, terms, rates, seconds }: Event<'epoch'>): void {
-    const { io, run } = this.#options;
+  #epoch({ epoch, step, loss, terms, rates, seconds }: Event<'epoch'>): void {
+    const { io, run, plots } = this.#options;
     const evaluation = this.#evaluation;
     this.#evaluation = null;
     const numbers: Record<string, number | null> = {
       epoch: epoch + 1,
       time: seconds,
       'train/loss': loss,
-      ...Object.fromEntries(Object.entries(terms).map(([name, value]) => [`train/${name}`, value])),
+      ...named('train/', terms),
       ...Object.fromEntries(STATS.map((name, i) => [`metrics/${name}`, evaluation ? evaluation.stats[i] : null])),
-      ...Object.fromEntries(rates.map((rate, i) => [`lr/group${i}`, rate])),
+      ...rateNames(rates),
     };
     if (run.read(RESULTS) === null) run.append(RESULTS, `${Object.keys(numbers).join(',')}\n`);
     run.append(
@@ -176,11 +185,15 @@ export class TrainReport {
     );
     const entry = {
       train_loss: loss,
-      ...Object.fromEntries(Object.entries(terms).map(([name, value]) => [`train_${name}`, value])),
+      ...named('train_', terms),
       ...(evaluation ? { test_coco_eval_bbox: evaluation.stats } : {}),
       ...{ epoch, n_parameters: this.#parameters },
     };
     run.append(LOG, `${JSON.stringify(entry)}\n`);
+    if (evaluation) {
+      plots.scalars(step, named('metrics/', statsOf(evaluation)));
+      plots.results(run.read(RESULTS) ?? '');
+    }
     io.progressDone();
     io.print(`epoch ${epoch + 1}: loss ${loss.toFixed(3)}, ${duration(1000 * seconds)} in all`);
   }

@@ -54,8 +54,10 @@ function wrong(field: string, found: unknown, expected: string): BackdropError {
 
 type Rule = [value: unknown, accepts: boolean, expected: string];
 
-const whole = (n: unknown, least = 1): n is number => Number.isInteger(n) && (n as number) >= least;
-const count = (n: unknown, least = 1): Rule => [n, whole(n, least), `a whole number from ${least}`];
+/** More than any model has: a configuration from a file must not make us build for ever. */
+const MOST = 100_000;
+const whole = (n: unknown, least = 1): n is number => Number.isInteger(n) && (n as number) >= least && (n as number) <= MOST;
+const count = (n: unknown, least = 1, most = MOST): Rule => [n, whole(n, least) && n <= most, `a whole number from ${least} to ${most}`];
 const oneOf = (value: unknown, ...allowed: readonly unknown[]): Rule => [
   value,
   allowed.includes(value),
@@ -81,7 +83,7 @@ function check(c: ModelConfig): void {
   verify({
     version: oneOf(c.version, 1, 2),
     block: oneOf(c.block, 'basic', 'bottleneck'),
-    counts: listOf(c.counts, 4),
+    counts: [listOf(c.counts, 4), [c.counts, Array.isArray(c.counts) && c.counts.every((n) => n <= 1000), 'at most 1000 each']],
     baseWidth: multiple(c.baseWidth, 2, 'the stem'),
     freezeAt: count(c.freezeAt, -1),
     freezeNorm: oneOf(c.freezeNorm, 'none', 'backbone', 'all'),
@@ -91,7 +93,7 @@ function check(c: ModelConfig): void {
     expansion: [c.expansion, c.expansion > 0 && whole(Math.floor(c.encoderHidden * c.expansion)), 'a positive number'],
     decoderHidden: multiple(c.decoderHidden, c.heads, 'heads'),
     decoderFfn: count(c.decoderFfn),
-    decoderLayers: count(c.decoderLayers),
+    decoderLayers: count(c.decoderLayers, 1, 100),
     evalLayer: [
       c.evalLayer,
       Number.isInteger(c.evalLayer) && c.evalLayer < c.decoderLayers && c.evalLayer >= -c.decoderLayers,

@@ -3,8 +3,11 @@
  * code alike; keys may be written as the flags are (val-every) or as here (valEvery).
  */
 import { BackdropError } from '../errors.ts';
+import type { ModelConfig } from '../models/configs.ts';
+import { modelParameters } from '../models/rt-detr.ts';
 import { didYouMean } from '../spelling.ts';
 import type { GroupRule } from './groups.ts';
+import { type Recipe, recipe } from './recipes.ts';
 
 export interface RunConfig {
   /** Directory of the data set. */
@@ -33,6 +36,8 @@ export interface RunConfig {
   emaWarmup: number;
   /** Steps over which the learning rate rises. */
   warmup: number;
+  /** What it rises from, as a part of it; a step's share when left out. */
+  warmupStart?: number;
   /** How it goes on from there to the last step. */
   schedule: 'constant' | 'cosine' | 'linear';
   /** What a falling rate ends with, as a part of it. */
@@ -40,8 +45,8 @@ export interface RunConfig {
   /** Epochs at whose beginning the rate is multiplied with `gamma`. */
   milestones: number[];
   gamma: number;
-  /** Groups of parameters with rates of their own, in place of those that `backboneLr` makes. */
-  rules?: GroupRule[];
+  /** Groups of parameters with rates and decays of their own, the first that matches a name; the rest has `lr` and `weightDecay`. */
+  rules: GroupRule[];
   /** Patterns of parameter names that are not trained. */
   freeze: string[];
   seed: number;
@@ -55,7 +60,9 @@ export interface RunConfig {
   maxTime: number;
   /** Train and validate on so many images of the training split, unchanged; 0: no. */
   overfit: number;
-  augment: 'rtdetr' | 'none';
+  augment: 'rtdetr' | 'light' | 'flip' | 'none';
+  /** Epoch (from 0) from which pictures are only flipped. */
+  plainFrom?: number;
 }
 
 /** Turns a value into what the key holds, or says what it should be. */
@@ -135,6 +142,7 @@ const readers: { [K in keyof Required<RunConfig>]: Reader<NonNullable<RunConfig[
   ema: number(0, 0.9999999),
   emaWarmup: whole(1),
   warmup: whole(0),
+  warmupStart: number(0, 1),
   schedule: oneOf('constant', 'cosine', 'linear'),
   finalLr: number(0, 1),
   milestones: listOf(whole(0)),
@@ -147,7 +155,8 @@ const readers: { [K in keyof Required<RunConfig>]: Reader<NonNullable<RunConfig[
   saveEvery: number(0, 1e6),
   maxTime: duration,
   overfit: whole(0),
-  augment: oneOf('rtdetr', 'none'),
+  augment: oneOf('rtdetr', 'light', 'flip', 'none'),
+  plainFrom: whole(0),
 };
 
 export type RunConfigKey = keyof RunConfig;
@@ -200,56 +209,86 @@ function withValue(target: Readonly<Record<string, unknown>>, [name, ...rest]: r
   return { ...target, [name]: rest.length === 0 ? value : withValue(object.read(target[name]) ?? {}, rest, value) };
 }
 
-/** RT-DETR's for a checkpoint that is trained on; for starting values a larger rate, alike in all parts, that falls to nothing. */
-export function runDefaults(pretrained: boolean): Omit<RunConfig, 'data'> {
+type Defaults = Omit<RunConfig, 'data' | 'rules' | 'backboneLr'>;
+
+/** From scratch: a larger rate, alike in all parts, that falls to nothing. */
+const scratch: Defaults = {
+  modelConfig: {},
+  epochs: 72,
+  batch: 4,
+  accumulate: 1,
+  lr: 4e-4,
+  weightDecay: 1e-4,
+  clip: 0.1,
+  ema: 0.9999,
+  emaWarmup: 2000,
+  warmup: 500,
+  schedule: 'cosine',
+  finalLr: 0.01,
+  milestones: [],
+  gamma: 0.1,
+  freeze: [],
+  seed: 0,
+  valEvery: 1,
+  patience: 0,
+  saveEvery: 10,
+  maxTime: 0,
+  overfit: 0,
+  augment: 'rtdetr',
+};
+
+/** The recipe of the model, with small batches summed to its step. */
+function tuned({ epochs, batch: images, plainFrom, training }: Recipe, batch: number): Defaults {
+  const { rate, decay, maxNorm, average, schedule } = training;
+  const { warmupSteps = 0, warmupStart, milestones = [], gamma = 0.1 } = schedule;
+  const { decay: ema = 0, warmups: emaWarmup = 1 } = average === false ? {} : average;
   return {
-    modelConfig: {},
-    epochs: 72,
-    batch: 4,
-    accumulate: 1,
-    lr: pretrained ? 1e-4 : 4e-4,
-    backboneLr: pretrained ? 1e-5 : 4e-4,
-    weightDecay: 1e-4,
-    clip: 0.1,
-    ema: 0.9999,
-    emaWarmup: 2000,
-    warmup: pretrained ? 0 : 500,
-    schedule: pretrained ? 'constant' : 'cosine',
-    finalLr: 0.01,
-    milestones: [],
-    gamma: 0.1,
-    freeze: [],
-    seed: 0,
-    valEvery: 1,
-    patience: 0,
-    saveEvery: 10,
-    maxTime: 0,
-    overfit: 0,
-    augment: 'rtdetr',
+    ...scratch,
+    ...{ epochs, accumulate: Math.max(1, Math.round(images / batch)), lr: rate, weightDecay: decay, clip: maxNorm, ema, emaWarmup },
+    ...{ warmup: warmupSteps, schedule: 'constant', milestones: [...milestones], gamma },
+    ...(warmupStart === undefined ? {} : { warmupStart }),
+    ...(plainFrom === null ? {} : { plainFrom }),
   };
 }
 
-/** Settings of several places, later ones first in rank, with the defaults. @throws BackdropError E_CONFIG without data */
-export function resolveRun(...places: readonly Partial<RunConfig>[]): RunConfig {
-  const given = Object.assign({}, ...places, { modelConfig: Object.assign({}, ...places.map((p) => p.modelConfig)) }) as Partial<RunConfig>;
-  if (given.data === undefined) throw new BackdropError('E_CONFIG', 'no data set is named', { hint: 'Name its directory with --data.' });
-  const defaults = runDefaults(given.weights !== undefined);
-  // A rate for all parts, when only one is named and nothing was learnt before.
-  const backbone = given.lr !== undefined && given.backboneLr === undefined && given.weights === undefined ? { backboneLr: given.lr } : {};
-  return { ...defaults, ...backbone, ...given } as RunConfig;
+/** Names that are trained: those of the model but what `freeze` matches. */
+const trainedNames = (model: ModelConfig, freeze: readonly string[]): string[] =>
+  [...modelParameters(model)]
+    .filter(([name, { kind }]) => kind === 'param' && !freeze.some((pattern) => new RegExp(pattern).test(name)))
+    .map(([name]) => name);
+
+/**
+ * A whole configuration: what was given, and for the rest the model's recipe when it starts from trained weights, else defaults for
+ * training from scratch. Rules of the recipe that match no trained parameter are left out; given ones are taken as they are.
+ * @throws BackdropError E_CONFIG without a data set
+ */
+export function resolveRun(given: Partial<RunConfig>, model: ModelConfig): RunConfig {
+  const { data, weights, freeze = [] } = given;
+  if (data === undefined) throw new BackdropError('E_CONFIG', 'no data set is named', { hint: 'Name its directory with --data.' });
+  const pretrained = weights === undefined ? null : recipe(model);
+  const defaults = pretrained ? tuned(pretrained, given.batch ?? scratch.batch) : scratch;
+  const lr = given.lr ?? defaults.lr;
+  const own = pretrained?.training.rules ?? [];
+  const backboneLr = given.backboneLr ?? own.find(({ rate }) => rate !== undefined)?.rate ?? lr;
+  // In all recipes it is the backbone's rules that name a rate.
+  const rules = pretrained ? own.map((r) => (r.rate === undefined ? r : { ...r, rate: backboneLr })) : scratchRules(lr, backboneLr);
+  const names = trainedNames(model, freeze);
+  const matching = rules.filter(({ pattern }) => names.some((name) => new RegExp(pattern).test(name)));
+  return {
+    ...defaults,
+    backboneLr,
+    rules: matching,
+    ...given,
+    data,
+    lr,
+    model: model.name,
+    size: given.size ?? [model.size[0], model.size[1]],
+  };
 }
 
-/** The groups of parameters that the rates make: norms and biases are not decayed. Patterns that match none of `names` are left out. */
-export function groupRules(
-  { lr, backboneLr, rules }: Pick<RunConfig, 'lr' | 'backboneLr' | 'rules'>,
-  names: readonly string[],
-): GroupRule[] {
-  if (rules) return rules;
-  const own = backboneLr === lr ? {} : { rate: backboneLr };
-  const all: GroupRule[] = [
-    { pattern: '^backbone\\..*norm', ...own, decay: 0 },
-    ...(backboneLr === lr ? [] : [{ pattern: '^backbone\\.', rate: backboneLr }]),
-    { pattern: 'norm|bn|bias', decay: 0 },
-  ];
-  return all.filter(({ pattern }) => names.some((name) => new RegExp(pattern).test(name)));
+/** Norms and biases are not decayed. */
+function scratchRules(lr: number, backboneLr: number): GroupRule[] {
+  const rest = { pattern: 'norm|bn|bias', decay: 0 };
+  if (backboneLr === lr) return [rest];
+  return [{ pattern: '^backbone\\..*norm', rate: backboneLr, decay: 0 }, { pattern: '^backbone\\.', rate: backboneLr }, rest];
 }

@@ -15,8 +15,6 @@ import type { NamedArrays, TrainingState } from './state.ts';
 export interface RunStore {
   /** Stores a file whole or not at all, in place of an earlier one. @throws BackdropError E_FILE_WRITE */
   write(name: string, chunks: Iterable<Uint8Array<ArrayBuffer>>): Promise<void>;
-  /** Null where there is no such file. */
-  read(name: string): Promise<Blob | null>;
 }
 
 /** Everything about a run beside its tensors. Plain data: it is stored as JSON. */

@@ -84,7 +84,16 @@ export type TrainerEvent =
       waited: number;
       images: number;
     }
-  | { type: 'epoch'; epoch: number; steps: number; loss: number; terms: Record<string, number>; rates: readonly number[]; seconds: number }
+  | {
+      type: 'epoch';
+      epoch: number;
+      step: number;
+      steps: number;
+      loss: number;
+      terms: Record<string, number>;
+      rates: readonly number[];
+      seconds: number;
+    }
   | { type: 'validating'; images: number; total: number }
   | { type: 'validation'; epoch: number; evaluation: CocoEvaluation; detections: DetectedBox[]; best: boolean; progress: RunProgress }
   | { type: 'saved'; epoch: number; step: number; batch: number }
@@ -127,7 +136,7 @@ export class Trainer {
 
   /**
    * Records and compiles the step, and loads what is resumed.
-   * @throws BackdropError E_MODEL_CONFIG, E_INPUT, E_SHAPE, E_GPU_*, E_CKPT_*
+   * @throws BackdropError E_MODEL_CONFIG, E_INPUT, E_SHAPE, E_GPU_*, E_CKPT_*, E_RUN_MISMATCH when the saved run has another model
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
     const { gpu, kernels, config, resume, onEvent } = options;
@@ -135,6 +144,7 @@ export class Trainer {
       throw new BackdropError('E_INPUT', 'The data set has not one batch to train on.', { hint: 'Use a smaller batch.' });
     }
     const model = buildModel(options.model);
+    if (resume) checkModel(resume.model, model.config);
     const source = resume?.weights ?? options.weights;
     const onProgress = ({ compiled, total }: { compiled: number; total: number }) => onEvent?.({ type: 'compiling', compiled, total });
     const step = await TrainingStep.build(gpu, kernels, model, source, {
@@ -294,7 +304,7 @@ export class Trainer {
     const means = Object.fromEntries(Object.entries(terms).map(([name, sum]) => [name, mean(sum)]));
     progress.seconds = this.#seconds();
     const { epoch, seconds } = progress;
-    this.#emit({ type: 'epoch', epoch, steps, loss: mean(loss), terms: means, rates: this.#rates, seconds });
+    this.#emit({ type: 'epoch', epoch, step: this.#step.steps, steps, loss: mean(loss), terms: means, rates: this.#rates, seconds });
     progress.epoch += 1;
     progress.batch = 0;
     progress.sums = newProgress().sums;
@@ -352,6 +362,21 @@ export class Trainer {
 
   #emit(event: TrainerEvent): void {
     this.#options.onEvent?.(event);
+  }
+}
+
+/** @throws BackdropError E_RUN_MISMATCH naming the first difference */
+function checkModel(saved: ModelConfig, asked: ModelConfig): void {
+  for (const [key, value] of Object.entries(asked)) {
+    const before = saved[key as keyof ModelConfig];
+    if (JSON.stringify(value) === JSON.stringify(before)) continue;
+    throw new BackdropError(
+      'E_RUN_MISMATCH',
+      `The run was begun with another model: ${key} was ${JSON.stringify(before)}, is ${JSON.stringify(value)}.`,
+      {
+        details: { key, found: value, expected: before },
+      },
+    );
   }
 }
 

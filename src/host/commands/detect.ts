@@ -31,7 +31,11 @@ export const detect: Command = {
       model: { type: 'string', value: 'NAME', help: 'the architecture, such as association-detr-r34 (default: what the file says)' },
       classes: { type: 'string', value: 'FILE', help: "names of the classes, one a line (default: the file's, or COCO's 80)" },
       threshold: { type: 'string', value: 'N', help: 'least score, 0 to 1 (default 0.5)' },
-      size: { type: 'string', value: 'N', help: 'input size of the network, a multiple of 32 (default 640)' },
+      size: {
+        type: 'string',
+        value: 'N',
+        help: "input size of the network, a multiple of 32 (default: the model's, 640 for the published ones)",
+      },
       max: { type: 'string', value: 'N', help: 'at most so many objects a picture (default 300)' },
       out: { type: 'string', value: 'DIR', help: 'folder for the annotated pictures (default detections; with --json none)' },
     },
@@ -47,7 +51,7 @@ export const detect: Command = {
     if (!weights)
       throw usageError('detect needs --weights FILE', 'It names the file of the trained model; "backdrop detect --help" has examples.');
     const threshold = numberOption(args, 'threshold', 0.5, { min: 0, max: 1 });
-    const size = numberOption(args, 'size', 640, { min: 32, max: 4096, integer: true, multipleOf: 32 });
+    const size = numberOption(args, 'size', 0, { min: 32, max: 4096, integer: true, multipleOf: 32 }) || undefined;
     const maxResults = numberOption(args, 'max', 300, { min: 1, max: 300, integer: true });
     const out = textOption(args, 'out') ?? (io.json ? undefined : 'detections');
     const classes = textOption(args, 'classes');
@@ -57,7 +61,7 @@ export const detect: Command = {
     await tellWeights(weights, wanted, io);
     const targets = out === undefined ? [] : outputNames(images, out, '.detected.png');
     return withSession(io, async (session) => {
-      const loaded = await load(session, io, { url: session.file(weights), name: basename(weights), size, ...wanted });
+      const loaded = await load(session, io, { url: session.file(weights), name: basename(weights), ...(size ? { size } : {}), ...wanted });
       if (loaded.adapter.software) io.warn(softwareWarning);
       for (const warning of loaded.warnings) io.warn(warning);
       io.print(`${loaded.model} on ${adapterName(loaded.adapter)}${loaded.adapter.software ? ' (software adapter)' : ''}`);

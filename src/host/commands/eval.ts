@@ -5,6 +5,7 @@ import { openNodeFile } from '../../../weights-tools/node-files.ts';
 import { type Category, splitNames } from '../../data/dataset.ts';
 import { BackdropError } from '../../errors.ts';
 import { formatClassTable } from '../../evaluation/class-rows.ts';
+import { writeResults } from '../../evaluation/results-json.ts';
 import { numberOption, textOption, usageError } from '../args.ts';
 import type { Command } from '../cli.ts';
 import type { EvalReply, EvalRequest } from '../eval-messages.ts';
@@ -46,7 +47,7 @@ export const evaluate: Command = {
     const wanted = textOption(args, 'split') ?? 'val';
     const split = splitNames.find((name) => name === wanted);
     if (!split) throw usageError(`--split is "${wanted}"; expected ${splitNames.join(', ')}`);
-    const size = numberOption(args, 'size', 0, { min: 0, max: 4096, integer: true, multipleOf: 32 });
+    const size = numberOption(args, 'size', 0, { min: 32, max: 4096, integer: true, multipleOf: 32 });
     const batch = numberOption(args, 'batch', 8, { min: 1, max: 256, integer: true });
     const least = textOption(args, 'min-ap') === undefined ? null : numberOption(args, 'min-ap', 0, { min: 0, max: 1 });
     const json = textOption(args, 'save-json');
@@ -68,7 +69,7 @@ export const evaluate: Command = {
       });
       io.progressDone();
       print(reply, split, records.length, io);
-      if (json !== undefined) writeFileAtomic(json, resultsJson(reply, categories));
+      if (json !== undefined) writeFileAtomic(json, writeResults(reply.detections, categories));
       const [ap] = reply.evaluation.stats;
       if (least === null || ap >= least) return 0;
       io.note(`AP ${ap.toFixed(3)} is below --min-ap ${least}`);
@@ -119,12 +120,4 @@ function print(reply: EvalReply, split: string, images: number, io: Io): void {
   io.print('');
   for (const line of formatClassTable(evaluation)) io.print(line);
   io.emit({ type: 'evaluation', model, adapter, split, images, seconds, stats: statsOf(evaluation), classes: evaluation.rows });
-}
-
-/** As COCO's servers and pycocotools' loadRes take it. */
-function resultsJson({ detections }: EvalReply, categories: readonly Category[]): string {
-  const rows = detections.map(({ imageId, label, score, box }) =>
-    JSON.stringify({ image_id: imageId, category_id: categories[label].id, bbox: box, score }),
-  );
-  return `[${rows.join(',\n')}]\n`;
 }

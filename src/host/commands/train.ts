@@ -5,6 +5,7 @@ import { openModelWeights } from '../../../weights-tools/model-weights.ts';
 import { openNodeFile } from '../../../weights-tools/node-files.ts';
 import { openSafetensors } from '../../checkpoints/safetensors.ts';
 import type { Dataset, ImageRecord } from '../../data/dataset.ts';
+import { parseYaml } from '../../data/yaml.ts';
 import { BackdropError } from '../../errors.ts';
 import { type ModelConfig, models } from '../../models/configs.ts';
 import { type ModelChanges, modelConfig } from '../../models/resolve.ts';
@@ -16,6 +17,7 @@ import type { Command } from '../cli.ts';
 import type { Io } from '../io.ts';
 import { fingerprint, openData, splitOf } from '../open-data.ts';
 import { RunDirectory } from '../run-directory.ts';
+import { RunPlots } from '../run-plots.ts';
 import { TrainReport } from '../train-report.ts';
 import { trainRun } from '../train-run.ts';
 import { version } from '../version.ts';
@@ -26,13 +28,13 @@ const DEFAULT_MODEL = 'association-detr-nano';
 /** What a resumed run may change: how long it goes on, and how often it looks and saves. */
 const FREE: readonly RunConfigKey[] = ['data', 'epochs', 'valEvery', 'patience', 'saveEvery', 'maxTime'];
 
-const flags: Record<Exclude<RunConfigKey, 'modelConfig' | 'rules'>, [value: string, help: string]> = {
+const flags: Record<Exclude<RunConfigKey, 'modelConfig' | 'rules' | 'warmupStart' | 'plainFrom'>, [value: string, help: string]> = {
   data: ['DATA', 'folder of the data set, or its data.yaml or JSON file'],
   model: ['NAME', `the architecture (default ${DEFAULT_MODEL}; with --weights what the file says)`],
   weights: ['FILE', 'a checkpoint to start from (default: from scratch)'],
-  epochs: ['N', 'times through the training pictures (default 72)'],
+  epochs: ['N', "times through the training pictures (default 72, with --weights the recipe's)"],
   batch: ['N', 'pictures at once (default 4)'],
-  accumulate: ['N', 'batches that make one step (default 1)'],
+  accumulate: ['N', 'batches that make one step (default 1; with --weights so many that it has 16 pictures)'],
   size: ['N', "input size, a multiple of 32, or HEIGHTxWIDTH (default: the model's)"],
   lr: ['X', 'learning rate (default 1e-4 with --weights, 4e-4 without)'],
   backboneLr: ['X', 'of the backbone (default 1e-5 with --weights, as --lr without)'],
@@ -52,7 +54,7 @@ const flags: Record<Exclude<RunConfigKey, 'modelConfig' | 'rules'>, [value: stri
   saveEvery: ['MINUTES', 'long epochs are saved in between (default 10)'],
   maxTime: ['TIME', 'stop and save after so long: 90s, 30m, 2h'],
   overfit: ['N', 'train and validate on the first N pictures, unchanged: they must be learnt by heart'],
-  augment: ['NAME', 'rtdetr or none (default rtdetr)'],
+  augment: ['NAME', 'rtdetr, light (flip and colours), flip or none (default rtdetr)'],
 };
 const flagKeys = Object.keys(flags) as (keyof typeof flags)[];
 
@@ -70,7 +72,12 @@ export const train: Command = {
     positionals: { name: 'argument', min: 0, max: 0 },
     options: {
       ...Object.fromEntries(flagKeys.map((key) => [flagName(key), { type: 'string' as const, value: flags[key][0], help: flags[key][1] }])),
-      config: { type: 'string', short: 'c', value: 'FILE', help: 'settings as JSON: any of these options, modelConfig and rules' },
+      config: {
+        type: 'string',
+        short: 'c',
+        value: 'FILE',
+        help: 'settings as YAML or JSON: any of these options, modelConfig, augmentation and rules',
+      },
       set: { type: 'string', value: 'KEY=VALUE', repeated: true, help: 'one setting, such as modelConfig.queries=100; may be repeated' },
       out: { type: 'string', value: 'DIR', help: `folder of the run (default ${DEFAULT_OUT}; a number is added where there is one)` },
       resume: { type: 'string', value: '[RUN]', alone: 'last', help: 'go on with the newest run, or with this folder or training state' },
@@ -123,28 +130,23 @@ function parsed(text: string): unknown {
 
 function readConfigFile(path: string): Record<string, unknown> {
   if (!existsSync(path)) throw new BackdropError('E_FILE_MISSING', `there is no configuration ${path}`);
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (cause) {
-    throw new BackdropError('E_CONFIG', `${path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
+  const { value } = parseYaml(readFileSync(path, 'utf8'), path, 'E_CONFIG');
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new BackdropError('E_CONFIG', `${path} holds no settings: it should be an object of keys and values`);
+  throw new BackdropError('E_CONFIG', `${path} holds no settings: it should be keys with values`);
 }
 
 /** A run that begins. */
 async function begin(given: Partial<RunConfig>, out: string, logEvery: number, io: Io): Promise<number> {
-  const config = resolveRun(given);
-  const { dataset, root } = await openData(config.data, io);
+  if (given.data === undefined) throw usageError('train needs --data DATA', '"backdrop train --help" has examples.');
+  const { dataset, root } = await openData(given.data, io);
+  const model = await chooseModel(given, dataset, io);
+  const config = resolveRun(given, model);
   const { train: records, validation } = partsOf(dataset, config);
-  const model = await chooseModel(config, dataset, io);
-  const resolved: RunConfig = { ...config, model: model.name, size: config.size ?? [model.size[0], model.size[1]] };
   const identity = identityOf(dataset, root);
   const run = RunDirectory.create(out);
   try {
-    run.write(CONFIG, `${JSON.stringify(resolved, null, 2)}\n`);
-    return await work({ io, run, config: resolved, model, dataset, root, records, validation, identity, logEvery });
+    run.write(CONFIG, `${JSON.stringify(config, null, 2)}\n`);
+    return await work({ io, run, config, model, dataset, root, records, validation, identity, logEvery });
   } finally {
     run.close();
   }
@@ -226,7 +228,7 @@ function identityOf(dataset: Dataset, root: string): Record<string, string> {
 
 /** The model with a class for each of the data set's. */
 async function chooseModel(
-  { model, modelConfig: changes, weights, size }: RunConfig,
+  { model, modelConfig: changes = {}, weights, size }: Partial<RunConfig>,
   { categories }: Dataset,
   io: Io,
 ): Promise<ModelConfig> {
@@ -247,6 +249,7 @@ async function chooseModel(
       fileName: file.fileName,
       signal: io.signal,
       labels,
+      partial: true,
       ...(model ? { model } : {}),
     });
     for (const message of report.messages) io.note(message);
@@ -277,7 +280,9 @@ async function work({ io, run, config, model, dataset, root, records, validation
   );
   io.print(`run         ${run.path}`);
   if (validation.length === 0) io.warn('there is no split "val": nothing will be validated, and there will be no best weights');
-  const report = new TrainReport({ io, run, epochs: config.epochs, accumulate: config.accumulate, logEvery });
+  const plots = new RunPlots(run, categories, validation);
+  plots.labels(records);
+  const report = new TrainReport({ io, run, plots, epochs: config.epochs, accumulate: config.accumulate, logEvery });
   const reply = await trainRun({
     ...{ io, run, report },
     request: { config, model, categories, train: records, validation, identity },
