@@ -24,6 +24,7 @@ const library = [
   { in: 'src/index.ts', out: 'index' },
   { in: 'src/checkpoints/index.ts', out: 'checkpoints' },
   { in: 'src/training/index.ts', out: 'training' },
+  { in: 'src/data/index.ts', out: 'data' },
   { in: 'src/evaluation/index.ts', out: 'evaluation' },
   { in: 'weights-tools/index.ts', out: 'weights-tools' },
   { in: 'src/data/loader-worker.ts', out: 'loader-worker' },

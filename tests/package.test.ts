@@ -15,12 +15,17 @@ const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 
 const examples = ['train-detector.ts', 'train-anything.ts'];
 const snippet = `import { Detector } from 'backdrop';
+import { handleDirectory, openDataset } from 'backdrop/data';
 import { openModelWeights } from 'backdrop/weights-tools';
 export async function detect(file: File, image: Blob) {
   const { source, config } = await openModelWeights(file);
   const detector = await Detector.load(source, { model: config });
   const { detections } = await detector.detect(image);
   return detections.map(({ label, box }) => label + box.xmin.toFixed());
+}
+export async function labels(handle: FileSystemDirectoryHandle) {
+  const { dataset, problems } = await openDataset(await handleDirectory(handle));
+  return [dataset.splits.get('train')?.length ?? 0, problems.map(({ message }) => message)] as const;
 }
 export const limits = (gpu: import('backdrop').Gpu): GPUSupportedLimits => gpu.device.limits;
 `;
@@ -29,7 +34,7 @@ beforeAll(async () => {
   await setup({ chrome: false });
   mkdirSync(join(packed, 'dist'), { recursive: true });
   copyFileSync(join(root, 'package.json'), join(packed, 'package.json'));
-  for (const name of ['index.js', 'checkpoints.js', 'evaluation.js', 'training.js', 'weights-tools.js', 'chunks']) {
+  for (const name of ['index.js', 'checkpoints.js', 'data.js', 'evaluation.js', 'training.js', 'weights-tools.js', 'chunks']) {
     cpSync(join(root, 'dist', name), join(packed, 'dist', name), { recursive: true });
   }
   for (const name of examples) copyFileSync(join(root, 'tests/examples', name), join(folder, name));
@@ -45,6 +50,7 @@ it('holds what is run and read, and nothing else', () => {
   const wanted = [
     'index.js',
     'checkpoints.js',
+    'data.js',
     'evaluation.js',
     'training.js',
     'weights-tools.js',
@@ -56,7 +62,8 @@ it('holds what is run and read, and nothing else', () => {
   expect(paths).toEqual(
     expect.arrayContaining([...wanted.map((name) => `dist/${name}`), 'src/host/backdrop.mjs', 'shaders/gemm/workgroup.wgsl']),
   );
-  const known = /^(package\.json|LICENSE|dist\/|shaders\/|src\/host\/(backdrop\.mjs|README\.md)$|README\.md$)/;
+  const known =
+    /^(package\.json|LICENSE|dist\/|shaders\/|src\/host\/(backdrop\.mjs|README\.md)$|src\/data\/(README\.md$|scenes\/(README\.md$|sprites\/))|README\.md$)/;
   expect(paths.filter((path) => !known.test(path) || /\.map$|\/wgsl\/|\.built$/.test(path))).toEqual([]);
 }, 60_000);
 
@@ -74,7 +81,14 @@ it('bundles for the browser from its entry points', async () => {
 });
 
 it('touches no GPU when it is imported', () => {
-  const entries = ['backdrop', 'backdrop/checkpoints', 'backdrop/evaluation', 'backdrop/training', 'backdrop/weights-tools'];
+  const entries = [
+    'backdrop',
+    'backdrop/checkpoints',
+    'backdrop/data',
+    'backdrop/evaluation',
+    'backdrop/training',
+    'backdrop/weights-tools',
+  ];
   writeFileSync(
     join(folder, 'import.mjs'),
     entries.map((name, i) => `import * as m${i} from '${name}'; console.log(Object.keys(m${i}).length > 3);`).join('\n'),
