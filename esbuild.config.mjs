@@ -34,11 +34,15 @@ const library = [
 const pages = [
   { in: 'src/host/page.ts', out: 'host/page' },
   { in: 'src/data/loader-worker.ts', out: 'host/loader-worker' },
-  { in: 'demo/main.ts', out: 'demo/main' },
-  { in: 'demo/weights-worker.ts', out: 'demo/weights-worker' },
+];
+// Panels of the demo are loaded when they are opened: splitting keeps them apart.
+const demo = [
+  { in: 'demo/main.ts', out: 'main' },
+  { in: 'demo/engine-worker.ts', out: 'engine-worker' },
+  { in: 'demo/fetch-frame.ts', out: 'fetch-frame' },
 ];
 const node = [{ in: 'src/host/cli.ts', out: 'host/cli' }];
-const demoFiles = ['index.html', 'style.css'];
+const demoFiles = ['index.html', 'fetch.html', 'style.css', 'icon.svg', 'samples', 'model'];
 
 /** Latest change of a file, or of anything below a folder: deletions show in the folder's own time. @param {string} path @returns {number} */
 function newest(path) {
@@ -81,6 +85,14 @@ export async function build() {
     }),
     esbuild.build({
       ...common,
+      entryPoints: demo.filter(exists),
+      outdir: 'dist/demo',
+      platform: 'browser',
+      splitting: true,
+      plugins: [wgslEsbuild({ minify: true })],
+    }),
+    esbuild.build({
+      ...common,
       entryPoints: node.filter(exists),
       outdir: 'dist',
       platform: 'node',
@@ -91,7 +103,7 @@ export async function build() {
   ]);
   mkdirSync(join(dist, 'demo'), { recursive: true });
   for (const name of demoFiles) {
-    if (existsSync(join(root, 'demo', name))) cpSync(join(root, 'demo', name), join(dist, 'demo', name));
+    if (existsSync(join(root, 'demo', name))) cpSync(join(root, 'demo', name), join(dist, 'demo', name), { recursive: true });
   }
   // Stamped with the time the build began: a file saved meanwhile is built next time.
   writeFileSync(stamp, `${started.toISOString()}\n`);

@@ -87,7 +87,7 @@ function labelHue(label: string): number {
 export const labelColor = (label: string): string => `hsl(${labelHue(label)} 85% 45%)`;
 
 /** Black letters on yellow, green and cyan, white ones on the darker hues: the better contrast of the two. */
-function letterColor(label: string): string {
+export function letterColor(label: string): string {
   const hue = labelHue(label);
   return hue > 30 && hue < 200 ? '#000' : '#fff';
 }

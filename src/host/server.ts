@@ -38,7 +38,7 @@ const headers = {
   'X-Content-Type-Options': 'nosniff',
   'Referrer-Policy': 'no-referrer',
   'Content-Security-Policy':
-    "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "default-src 'self'; img-src 'self' blob: data:; connect-src 'self' blob: data:; media-src 'self' blob:; worker-src 'self' blob:; frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'Cache-Control': 'no-cache',
 };
 
@@ -90,13 +90,18 @@ export class LocalServer {
     this.#routes.sort((a, b) => b.prefix.length - a.prefix.length);
   }
 
-  /** Serves a folder; "/" gives index.html. Nothing outside it is reachable, not by "..", nor by a link. */
-  serveFolder(prefix: string, folder: string): void {
+  /**
+   * Serves a folder; "/" gives index.html. Nothing outside it is reachable, not by "..", nor by a link. Some files may have a content
+   * security policy of their own.
+   */
+  serveFolder(prefix: string, folder: string, policies: Readonly<Record<string, string>> = {}): void {
     this.handle(prefix, async (request, response, rest) => {
       const root = await realpath(folder);
       const wanted = join(root, rest === '' || rest.endsWith('/') ? `${rest}index.html` : rest);
       const real = await realpath(wanted).catch(() => null);
       if (real === null || !real.startsWith(root + sep)) return void sendText(response, 404, 'not found');
+      const policy = policies[rest];
+      if (policy !== undefined) response.setHeader('Content-Security-Policy', policy);
       await sendFile(request, response, real);
     });
   }

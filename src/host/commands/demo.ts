@@ -7,6 +7,10 @@ import { LocalServer } from '../server.ts';
 
 const defaultPort = 8600;
 
+/** The one frame that fetches what a person gives the address of; everything else may reach nothing but this server. */
+const fetchPolicy =
+  "default-src 'none'; script-src 'self'; connect-src https: http://127.0.0.1:* http://localhost:*; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
+
 export const demo: Command = {
   spec: {
     name: 'demo',
@@ -25,7 +29,7 @@ export const demo: Command = {
     io.signal.throwIfAborted();
     const server = await LocalServer.start({ port });
     try {
-      server.serveFolder('/', fileURLToPath(new URL('../demo', import.meta.url)));
+      server.serveFolder('/', fileURLToPath(new URL('../demo', import.meta.url)), { 'fetch.html': fetchPolicy });
       const address = `${server.origin}/`;
       if (port !== 0 && server.port !== port) io.note(`port ${port} is busy, using ${server.port}`);
       io.emit({ type: 'demo', address });

@@ -1,0 +1,141 @@
+/** Ways in for pictures: samples, picker, drop, paste, address; several at once stand in a strip. */
+import { decodeImage } from '../src/host/image.ts';
+import { fetchAddress } from './address.ts';
+import type { App } from './app.ts';
+import { bytes, element, make } from './dom.ts';
+
+export interface Sample {
+  readonly file: string;
+  readonly title: string;
+}
+
+export interface SourceHandlers {
+  /** A file that is no picture: weights, labels, a film. True: taken. */
+  readonly takeOther: (file: File) => boolean;
+  /** Called before a picture of another kind comes onto the stage, so that camera, film and scene end. */
+  readonly leave: () => void;
+}
+
+/** Pictures opened so far, in the strip. */
+interface Item {
+  readonly name: string;
+  readonly file: Blob;
+  readonly button: HTMLButtonElement;
+}
+
+const maxItems = 500;
+
+export class Sources {
+  readonly items: Item[] = [];
+  readonly #app: App;
+  readonly #handlers: SourceHandlers;
+  #current: Item | null = null;
+
+  constructor(app: App, handlers: SourceHandlers) {
+    this.#app = app;
+    this.#handlers = handlers;
+    const picker = element<HTMLInputElement>('image');
+    element('open-image').addEventListener('click', () => picker.click());
+    picker.addEventListener('change', () => {
+      void this.take([...(picker.files ?? [])]);
+      picker.value = '';
+    });
+    const address = element<HTMLFormElement>('address-form');
+    address.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const input = element<HTMLInputElement>('address');
+      if (input.value.trim() !== '') void this.byAddress(input.value.trim());
+    });
+    addEventListener('paste', (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (files.length > 0) void this.take(files);
+    });
+    addEventListener('dragover', (event) => {
+      if (!event.dataTransfer?.types.includes('Files')) return;
+      event.preventDefault();
+      document.body.classList.add('dropping');
+    });
+    addEventListener('dragleave', (event) => {
+      if (event.relatedTarget === null) document.body.classList.remove('dropping');
+    });
+    addEventListener('drop', (event) => {
+      document.body.classList.remove('dropping');
+      const files = [...(event.dataTransfer?.files ?? [])];
+      if (files.length === 0) return;
+      event.preventDefault();
+      void this.take(files);
+    });
+  }
+
+  /** The samples that come with the page; the first one is shown at once. */
+  async samples(): Promise<void> {
+    const response = await fetch('samples/samples.json');
+    if (!response.ok) return;
+    const samples = (await response.json()) as Sample[];
+    for (const { file, title } of samples) {
+      const answer = await fetch(`samples/${file}`);
+      if (answer.ok) this.#add(await answer.blob(), title);
+    }
+    if (this.items[0] && !this.#app.picture) await this.choose(this.items[0]);
+  }
+
+  /** Files that were picked, dropped or pasted. */
+  async take(files: readonly File[]): Promise<void> {
+    const pictures = files.filter((file) => !this.#handlers.takeOther(file));
+    const room = pictures.slice(0, maxItems);
+    const items = room.map((file) => this.#add(file, file.name || 'pasted picture'));
+    if (items.length < pictures.length) this.#app.emit('said', `Only the first ${maxItems} of ${pictures.length} pictures were taken.`);
+    if (items[0]) await this.choose(items[0]);
+  }
+
+  async byAddress(address: string): Promise<void> {
+    let item: Item | undefined;
+    await this.#app.run(`Fetching ${address}`, async () => {
+      const file = await fetchAddress(address, {
+        onProgress: (loaded, total) =>
+          this.#app.emit('work', {
+            label: `Fetching ${address}: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`,
+            fraction: total ? loaded / total : null,
+          }),
+      });
+      item = this.#add(file, new URL(address, location.href).pathname.split('/').pop() || address);
+    });
+    if (item) await this.choose(item);
+  }
+
+  async choose(item: Item): Promise<void> {
+    this.#handlers.leave();
+    let bitmap: ImageBitmap | undefined;
+    await this.#app.run(`Opening ${item.name}`, async () => {
+      bitmap = await decodeImage(item.file, item.name);
+    });
+    if (!bitmap) {
+      this.#remove(item);
+      return;
+    }
+    this.#current = item;
+    for (const { button } of this.items) button.setAttribute('aria-pressed', String(button === item.button));
+    await this.#app.show({ name: item.name, bitmap, live: false });
+  }
+
+  /** The file on the stage. */
+  get current(): Item | null {
+    return this.#current;
+  }
+
+  #add(file: Blob, name: string): Item {
+    const image = make('img', { src: URL.createObjectURL(file), alt: '', loading: 'lazy', decoding: 'async' });
+    const button = make('button', { type: 'button', title: name, 'aria-pressed': 'false' }, image, make('span', {}, name));
+    const item: Item = { name, file, button };
+    button.addEventListener('click', () => void this.choose(item));
+    this.items.push(item);
+    element('strip').append(make('li', {}, button));
+    return item;
+  }
+
+  #remove(item: Item): void {
+    const index = this.items.indexOf(item);
+    if (index >= 0) this.items.splice(index, 1);
+    item.button.parentElement?.remove();
+  }
+}
