@@ -2,9 +2,9 @@
 
 import { BackdropError } from '../src/errors.ts';
 import type { Gpu } from '../src/gpu/device.ts';
-import { Detector, type DetectorImage, openDevice } from '../src/index.ts';
+import { Detector, type DetectorImage, models, openDevice } from '../src/index.ts';
 import { openModelWeights } from '../weights-tools/model-weights.ts';
-import { type EngineCalls, leastScore, type ModelSummary, type OpenProgress, type OpenRequest } from './engine.ts';
+import { type EngineCalls, leastScore, type Machine, type ModelSummary, type OpenProgress, type OpenRequest } from './engine.ts';
 import { type CallContext, serve } from './rpc.ts';
 
 interface Loaded {
@@ -85,6 +85,18 @@ async function withModel<T>(signal: AbortSignal, work: (loaded: Loaded) => Promi
   }
 }
 
+function machine({ device }: Gpu, { recording }: Detector): Machine {
+  const limits: Record<string, number> = {};
+  // The limits are getters of their class.
+  for (const name in device.limits) limits[name] = Number(Reflect.get(device.limits, name));
+  const tensors = recording.plan.placements.map(({ value, arena, offset, bytes, first, last }) => ({
+    ...{ label: value.label, shape: [value.images, value.rows, value.columns] },
+    ...{ arena, offset, bytes, first, last },
+  }));
+  const { steps, plan } = recording;
+  return { limits, features: [...device.features].sort(), arenas: plan.arenas, dispatches: steps.length, tensors };
+}
+
 /** The pixels as stored, without premultiplied alpha. */
 function pixelsOf(bitmap: ImageBitmap): DetectorImage {
   const { width, height } = bitmap;
@@ -96,6 +108,8 @@ function pixelsOf(bitmap: ImageBitmap): DetectorImage {
 }
 
 serve<EngineCalls>({
+  architectures: () => [...models.keys()],
+
   open: (request, { signal, progress }: CallContext<OpenProgress>) => inTurn(async () => summary(await load(request, signal, progress))),
 
   detect: ({ bitmap }, { signal }) =>
@@ -107,6 +121,35 @@ serve<EngineCalls>({
         detector.detect(pixels, { threshold: leastScore, maxResults: 300, signal }),
       );
       return { ...result, timings: { ...result.timings, decode, total: result.timings.total + decode }, recovered };
+    }),
+
+  inspect: ({ bitmap, query }, { signal }) =>
+    inTurn(async () => {
+      const pixels = pixelsOf(bitmap);
+      const { result } = await withModel(signal, async ({ detector }) => {
+        const inspection = await detector.inspect(pixels, { signal });
+        const options = { threshold: leastScore, maxResults: 300, background: false, signal };
+        const without = detector.config.associationEncoder ? (await detector.detect(pixels, options)).detections : null;
+        const points = query === null ? [] : inspection.samplingPoints(query);
+        return { background: inspection.background, points, without };
+      });
+      return result;
+    }),
+
+  machine: (_, { signal }) =>
+    inTurn(async () => {
+      const { result } = await withModel(signal, async ({ gpu, detector }) => machine(gpu, detector));
+      return result;
+    }),
+
+  profile: (_, { signal, progress }) =>
+    inTurn(async () => {
+      // Most visitors never ask for it.
+      const { profileSteps } = await import('../src/gpu/profiler.ts');
+      const { result } = await withModel(signal, async ({ gpu, detector }) =>
+        profileSteps(gpu, detector.recording.steps, { rounds: 1, onProgress: (done, total) => progress(done / total) }),
+      );
+      return { method: result.method, steps: result.steps };
     }),
 
   loseDevice: async () => {

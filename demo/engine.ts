@@ -1,5 +1,6 @@
 /** The engine: a worker that owns the graphics device and the model. What it can be asked, and the page's way to ask it. */
-import type { Detection, DetectionResult } from '../src/index.ts';
+import type { StepTiming } from '../src/gpu/profiler.ts';
+import type { BackgroundMap, Detection, DetectionResult, SamplingPoint } from '../src/index.ts';
 import { WorkerClient } from './rpc.ts';
 
 export interface ModelSummary {
@@ -35,10 +36,48 @@ export interface Found extends Omit<DetectionResult, 'detections'> {
   readonly recovered: boolean;
 }
 
+/** A look inside at one picture. */
+export interface Inside {
+  readonly background: BackgroundMap | null;
+  /** Of the query asked for. */
+  readonly points: readonly SamplingPoint[];
+  /** Detections of the same weights without the Association Encoder; null where the model has none. */
+  readonly without: readonly Detection[] | null;
+}
+
+/** A tensor in the memory plan. */
+export interface PlannedTensor {
+  readonly label: string;
+  readonly shape: readonly number[];
+  readonly arena: number;
+  /** Bytes. */
+  readonly offset: number;
+  readonly bytes: number;
+  /** First and last dispatch that touches it. */
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface Machine {
+  readonly limits: Readonly<Record<string, number>>;
+  readonly features: readonly string[];
+  /** Bytes of each arena. */
+  readonly arenas: readonly number[];
+  readonly dispatches: number;
+  readonly tensors: readonly PlannedTensor[];
+}
+
 export type EngineCalls = {
+  /** Names of the architectures. */
+  architectures: { request: null; answer: readonly string[] };
   open: { request: OpenRequest; answer: ModelSummary; progress: OpenProgress };
   /** Everything above a low score; the page filters. The bitmap is closed. */
   detect: { request: { bitmap: ImageBitmap }; answer: Found };
+  /** `query`: whose sampling points are wanted. The bitmap is closed. */
+  inspect: { request: { bitmap: ImageBitmap; query: number | null }; answer: Inside };
+  machine: { request: null; answer: Machine };
+  /** Times every dispatch of the last picture's forward pass; progress is the share done. */
+  profile: { request: null; answer: { method: string; steps: readonly StepTiming[] }; progress: number };
   /** For tests: what happens when a driver resets the device. */
   loseDevice: { request: null; answer: null };
 };

@@ -1,16 +1,23 @@
 /** The page: starts its parts and joins them. */
 import { BackdropError } from '../src/errors.ts';
-import { models } from '../src/models/configs.ts';
 import { readState, writeState } from './address-state.ts';
 import { App } from './app.ts';
 import { element } from './dom.ts';
 import { Film } from './film.ts';
 import { ModelChoice } from './model-choice.ts';
-import { Panels } from './panels.ts';
+import { type PanelLoaders, Panels } from './panels.ts';
 import { results } from './results.ts';
+import { saving } from './saving.ts';
 import { Sources } from './sources.ts';
 import { Stage } from './stage.ts';
 import { missingWebGpu, troubleOf } from './trouble.ts';
+
+/** Loaded when they are first opened. */
+const loaders: PanelLoaders = {
+  inside: () => import('./inside.ts'),
+  labels: () => import('./labels.ts'),
+  machine: () => import('./machine.ts'),
+};
 
 const isWeights = (file: File): boolean => /\.(safetensors|pth|pt|bin|ckpt)$/i.test(file.name);
 
@@ -62,11 +69,12 @@ async function start(): Promise<void> {
     element(id).addEventListener('click', action);
   }
   results(app);
+  saving(app);
   const leaving = new Set<() => void>();
   const leave = () => {
     for (const end of leaving) end();
   };
-  const choice = new ModelChoice(app, models.keys());
+  const choice = new ModelChoice(app);
   const film: Film = new Film(app, leave);
   const sources: Sources = new Sources(app, {
     leave,
@@ -78,7 +86,7 @@ async function start(): Promise<void> {
   });
   leaving.add(() => film.leave());
   const remember = () => writeState(app, { model: choice.address, panel: panels.current });
-  const panels: Panels = new Panels({ app, stage, sources, leave }, {}, () => remember());
+  const panels: Panels = new Panels({ app, stage, sources, leave }, loaders, () => remember());
   const shared = readState(app);
   app.emit('view', null);
   app.on('view', remember);

@@ -13,10 +13,10 @@ export class ModelChoice {
   /** Its address, for the page's own address. */
   address: string | null = null;
 
-  constructor(app: App, names: Iterable<string>) {
+  constructor(app: App) {
     this.#app = app;
     const architecture = element<HTMLSelectElement>('architecture');
-    for (const name of names) architecture.append(new Option(name, name));
+    void app.engine.call('architectures', null).then((names) => architecture.append(...names.map((name) => new Option(name, name))));
     const picker = element<HTMLInputElement>('weights');
     element('open-weights').addEventListener('click', () => picker.click());
     picker.addEventListener('change', () => {

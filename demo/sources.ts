@@ -3,6 +3,7 @@ import { decodeImage } from '../src/host/image.ts';
 import { fetchAddress } from './address.ts';
 import type { App } from './app.ts';
 import { bytes, element, make } from './dom.ts';
+import type { Found } from './engine.ts';
 
 export interface Sample {
   readonly file: string;
@@ -16,8 +17,8 @@ export interface SourceHandlers {
   readonly leave: () => void;
 }
 
-/** Pictures opened so far, in the strip. */
-interface Item {
+/** A picture in the strip. */
+export interface Item {
   readonly name: string;
   readonly file: Blob;
   readonly button: HTMLButtonElement;
@@ -121,6 +122,12 @@ export class Sources {
   /** The file on the stage. */
   get current(): Item | null {
     return this.#current;
+  }
+
+  /** Has the model look at an item that is not on the stage. @throws BackdropError E_IMAGE, E_GPU_* */
+  async detect({ file, name }: Item): Promise<Found> {
+    const bitmap = await decodeImage(file, name);
+    return this.#app.engine.call('detect', { bitmap }, { transfer: [bitmap] });
   }
 
   #add(file: Blob, name: string): Item {

@@ -191,7 +191,12 @@ export class Detector {
 
   /** Dispatches, memory and arithmetic of one forward pass at the size it was loaded for. */
   get statistics(): ProgramStatistics {
-    return this.#programs.get(this.#size.join('x'))!.statistics;
+    return this.recording.statistics;
+  }
+
+  /** The recorded forward pass at that size: its steps, its memory plan. To look at; the detector owns it. */
+  get recording(): Program {
+    return this.#programs.get(this.#size.join('x'))!;
   }
 
   /**
