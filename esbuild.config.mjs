@@ -105,6 +105,7 @@ export async function build() {
   for (const name of demoFiles) {
     if (existsSync(join(root, 'demo', name))) cpSync(join(root, 'demo', name), join(dist, 'demo', name), { recursive: true });
   }
+  cpSync(join(root, 'src/data/scenes/sprites/sprites.png'), join(dist, 'demo', 'sprites.png'));
   // Stamped with the time the build began: a file saved meanwhile is built next time.
   writeFileSync(stamp, `${started.toISOString()}\n`);
   utimesSync(stamp, started, started);

@@ -13,15 +13,22 @@ export interface PanelContext {
   readonly leave: () => void;
 }
 
-/** Fills its panel once; what it returns is called when the panel is left and entered again. */
-export type PanelModule = { open(root: HTMLElement, context: PanelContext): { enter?(): void; leave?(): void } };
+/** `open` fills the panel once; what it returns is called when the panel is left and entered again. */
+export interface Panel {
+  enter?(): void;
+  leave?(): void;
+}
+
+export interface PanelModule {
+  open(root: HTMLElement, context: PanelContext): Panel | Promise<Panel>;
+}
 
 export type PanelLoaders = Readonly<Record<string, () => Promise<PanelModule>>>;
 
 export class Panels {
   readonly #context: PanelContext;
   readonly #loaders: PanelLoaders;
-  readonly #opened = new Map<string, Promise<ReturnType<PanelModule['open']>>>();
+  readonly #opened = new Map<string, Promise<Panel>>();
   readonly #changed: (name: string) => void;
   current = 'results';
 
