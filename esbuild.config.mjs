@@ -39,6 +39,7 @@ const pages = [
 const demo = [
   { in: 'demo/main.ts', out: 'main' },
   { in: 'demo/engine-worker.ts', out: 'engine-worker' },
+  { in: 'demo/train-worker.ts', out: 'train-worker' },
   { in: 'demo/fetch-frame.ts', out: 'fetch-frame' },
 ];
 const node = [{ in: 'src/host/cli.ts', out: 'host/cli' }];
@@ -106,6 +107,7 @@ export async function build() {
     if (existsSync(join(root, 'demo', name))) cpSync(join(root, 'demo', name), join(dist, 'demo', name), { recursive: true });
   }
   cpSync(join(root, 'src/data/scenes/sprites/sprites.png'), join(dist, 'demo', 'sprites.png'));
+  cpSync(join(root, 'node_modules/uplot/dist/uPlot.min.css'), join(dist, 'demo', 'uplot.css'));
   // Stamped with the time the build began: a file saved meanwhile is built next time.
   writeFileSync(stamp, `${started.toISOString()}\n`);
   utimesSync(stamp, started, started);

@@ -40,6 +40,8 @@ export class App {
   readonly engine: Engine = startEngine();
   readonly view: View = { threshold: 0.5, limit: 100, hidden: new Set() };
   model: ModelSummary | null = null;
+  /** The file it came from. */
+  modelFile: { readonly file: Blob; readonly name: string } | null = null;
   picture: Picture | null = null;
   found: Found | null = null;
   /** The box one points at or has chosen. */
@@ -94,6 +96,7 @@ export class App {
     return this.run(`Opening ${request.name}`, async () => {
       abort.signal.throwIfAborted();
       this.model = null;
+      this.modelFile = null;
       this.found = null;
       this.emit('model', null);
       const model = await this.engine.call('open', request, {
@@ -104,6 +107,7 @@ export class App {
         },
       });
       this.model = model;
+      this.modelFile = { file: request.file, name: request.name };
       for (const name of this.view.hidden) if (!model.classes.includes(name)) this.view.hidden.delete(name);
       this.emit('model', model);
       this.emit('said', `${model.name} is ready on ${model.adapter.name}.`);

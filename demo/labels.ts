@@ -8,6 +8,7 @@ import { boxIou, type XYWH } from '../src/evaluation/match.ts';
 import type { Detection } from '../src/index.ts';
 import { make, percent } from './dom.ts';
 import type { PanelContext, PanelModule } from './panels.ts';
+import { sampleLabels } from './sources.ts';
 import type { Frame } from './stage.ts';
 
 /** IoU from which a box is right. */
@@ -69,6 +70,13 @@ class LabelsPanel {
       files.value = '';
       if (chosen.length > 0) void context.app.run('Reading labels', () => this.#read(chosen));
     });
+    const own = make('button', { type: 'button' }, "The samples' labels");
+    own.addEventListener('click', () => {
+      void context.app.run('Reading labels', async () => {
+        const response = await fetch(sampleLabels);
+        await this.#read([new File([await response.blob()], 'test.json')]);
+      });
+    });
     this.#all.addEventListener('click', () => void context.app.run('Measuring', () => this.#measure()));
     const legend = Object.entries(colors).map(([name, color]) => {
       const swatch = make('span', { className: 'swatch' });
@@ -77,7 +85,7 @@ class LabelsPanel {
     });
     root.append(
       make('h2', {}, 'Compare with labels'),
-      make('div', { className: 'row' }, pick, files, this.#all),
+      make('div', { className: 'row' }, pick, files, own, this.#all),
       this.#said,
       make('ul', { className: 'legend' }, ...legend),
       this.#counts,

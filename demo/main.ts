@@ -15,6 +15,7 @@ import { missingWebGpu, troubleOf } from './trouble.ts';
 /** Loaded when they are first opened. */
 const loaders: PanelLoaders = {
   compose: () => import('./compose.ts'),
+  finetune: () => import('./finetune.ts'),
   inside: () => import('./inside.ts'),
   labels: () => import('./labels.ts'),
   machine: () => import('./machine.ts'),

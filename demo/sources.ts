@@ -5,11 +5,6 @@ import type { App } from './app.ts';
 import { bytes, element, make } from './dom.ts';
 import type { Found } from './engine.ts';
 
-export interface Sample {
-  readonly file: string;
-  readonly title: string;
-}
-
 export interface SourceHandlers {
   /** A file that is no picture: weights, labels, a film. True: taken. */
   readonly takeOther: (file: File) => boolean;
@@ -25,6 +20,9 @@ export interface Item {
 }
 
 const maxItems = 500;
+
+/** COCO labels of the sample scenes, which also name them. */
+export const sampleLabels = 'samples/test.json';
 
 export class Sources {
   readonly items: Item[] = [];
@@ -70,12 +68,12 @@ export class Sources {
 
   /** The samples that come with the page; the first one is shown at once. */
   async samples(): Promise<void> {
-    const response = await fetch('samples/samples.json');
+    const response = await fetch(sampleLabels);
     if (!response.ok) return;
-    const samples = (await response.json()) as Sample[];
-    for (const { file, title } of samples) {
-      const answer = await fetch(`samples/${file}`);
-      if (answer.ok) this.#add(await answer.blob(), title);
+    const { images } = (await response.json()) as { images: readonly { file_name: string }[] };
+    for (const { file_name: name } of images) {
+      const answer = await fetch(`samples/${name}`);
+      if (answer.ok) this.#add(await answer.blob(), name);
     }
     if (this.items[0] && !this.#app.picture) await this.choose(this.items[0]);
   }
