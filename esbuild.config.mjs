@@ -1,7 +1,8 @@
 // Builds dist/ (skipped when nothing changed) and, with --types, the declarations of the .wgsl modules.
 //   node esbuild.config.mjs [--types] [--force]
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { root, wgslEsbuild, writeTypes } from './src/host/wgsl-plugin.mjs';
 
@@ -42,8 +43,27 @@ const demo = [
   { in: 'demo/train-worker.ts', out: 'train-worker' },
   { in: 'demo/fetch-frame.ts', out: 'fetch-frame' },
 ];
+/** @type {import('esbuild').BuildOptions} */
+export const demoBuild = {
+  ...common,
+  entryPoints: demo,
+  outdir: 'dist/demo',
+  platform: 'browser',
+  splitting: true,
+  plugins: [wgslEsbuild({ minify: true })],
+};
 const node = [{ in: 'src/host/cli.ts', out: 'host/cli' }];
-const demoFiles = ['index.html', 'fetch.html', 'style.css', 'icon.svg', 'samples', 'model'];
+const demoFiles = [
+  'index.html',
+  'fetch.html',
+  'style.css',
+  'manifest.webmanifest',
+  'icon.svg',
+  'icon-192.png',
+  'icon-512.png',
+  'samples',
+  'model',
+];
 
 /** Latest change of a file, or of anything below a folder: deletions show in the folder's own time. @param {string} path @returns {number} */
 function newest(path) {
@@ -63,7 +83,7 @@ export function isBuilt() {
 export async function build() {
   const esbuild = await import('esbuild');
   const started = new Date();
-  rmSync(join(dist, 'chunks'), { recursive: true, force: true });
+  for (const folder of ['chunks', 'demo']) rmSync(join(dist, folder), { recursive: true, force: true });
   const exists = (/** @type {{ in: string }} */ entry) => existsSync(join(root, entry.in));
   await readable(esbuild, [
     // Entries share their classes and operations: what one makes, another takes.
@@ -84,14 +104,7 @@ export async function build() {
       ignoreAnnotations: true,
       plugins: [wgslEsbuild({ minify: true })],
     }),
-    esbuild.build({
-      ...common,
-      entryPoints: demo.filter(exists),
-      outdir: 'dist/demo',
-      platform: 'browser',
-      splitting: true,
-      plugins: [wgslEsbuild({ minify: true })],
-    }),
+    esbuild.build(demoBuild),
     esbuild.build({
       ...common,
       entryPoints: node.filter(exists),
@@ -108,9 +121,33 @@ export async function build() {
   }
   cpSync(join(root, 'src/data/scenes/sprites/sprites.png'), join(dist, 'demo', 'sprites.png'));
   cpSync(join(root, 'node_modules/uplot/dist/uPlot.min.css'), join(dist, 'demo', 'uplot.css'));
+  await readable(esbuild, [buildServiceWorker(esbuild)]);
   // Stamped with the time the build began: a file saved meanwhile is built next time.
   writeFileSync(stamp, `${started.toISOString()}\n`);
   utimesSync(stamp, started, started);
+}
+
+/**
+ * The page's service worker knows every file of the page and a hash of them all, so that another build is another worker.
+ * @param {typeof import('esbuild')} esbuild
+ */
+function buildServiceWorker(esbuild) {
+  const folder = join(dist, 'demo');
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !/\.(map|md)$/.test(entry.name))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
+    .sort();
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(`${file}\n`).update(readFileSync(join(folder, file)));
+  // The page is asked for by its folder.
+  const kept = files.map((file) => (file === 'index.html' ? './' : file));
+  return esbuild.build({
+    ...common,
+    entryPoints: [{ in: 'demo/service-worker.ts', out: 'service-worker' }],
+    outdir: 'dist/demo',
+    platform: 'browser',
+    define: { PAGE_FILES: JSON.stringify(kept), PAGE_HASH: JSON.stringify(hash.digest('hex').slice(0, 16)) },
+  });
 }
 
 /**

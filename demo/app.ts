@@ -48,6 +48,8 @@ export class App {
   pointed: Detection | null = null;
   chosen: Detection | null = null;
   readonly #listeners = new Map<keyof Events, Set<(value: never) => void>>();
+  /** A trouble that other work does not clear: there is no graphics device. */
+  standing: Trouble | null = null;
   #opening: AbortController | undefined;
   #queue: Promise<void> = Promise.resolve();
   #looking = false;
@@ -67,7 +69,7 @@ export class App {
   /** One piece of work after the other; errors become words on the page. */
   run(label: string, work: () => Promise<void>): Promise<void> {
     const done = this.#queue.then(async () => {
-      this.emit('trouble', null);
+      this.emit('trouble', this.standing);
       this.emit('work', { label, fraction: null });
       try {
         await work();

@@ -85,7 +85,7 @@ async function withModel<T>(signal: AbortSignal, work: (loaded: Loaded) => Promi
   }
 }
 
-function machine({ device }: Gpu, { recording }: Detector): Machine {
+function machine({ device, counters }: Gpu, { recording }: Detector): Machine {
   const limits: Record<string, number> = {};
   // The limits are getters of their class.
   for (const name in device.limits) limits[name] = Number(Reflect.get(device.limits, name));
@@ -94,7 +94,8 @@ function machine({ device }: Gpu, { recording }: Detector): Machine {
     ...{ arena, offset, bytes, first, last },
   }));
   const { steps, plan } = recording;
-  return { limits, features: [...device.features].sort(), arenas: plan.arenas, dispatches: steps.length, tensors };
+  const { buffers, bufferBytes } = counters;
+  return { limits, features: [...device.features].sort(), arenas: plan.arenas, dispatches: steps.length, buffers, bufferBytes, tensors };
 }
 
 /** The pixels as stored, without premultiplied alpha. */

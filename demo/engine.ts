@@ -64,6 +64,9 @@ export interface Machine {
   /** Bytes of each arena. */
   readonly arenas: readonly number[];
   readonly dispatches: number;
+  /** Buffers on the device, and their bytes. */
+  readonly buffers: number;
+  readonly bufferBytes: number;
   readonly tensors: readonly PlannedTensor[];
 }
 

@@ -111,14 +111,14 @@ class LabelsPanel {
     const { items } = this.#context.sources;
     const pictures = items.map(({ name, file }) => ({ path: name, file }));
     const labels = files.map((file) => ({ path: file.webkitRelativePath || file.name, file }));
-    const { dataset } = await openDataset(filesDirectory([...labels, ...pictures]));
-    const records = new Map([...dataset.splits.values()].flat().map((record) => [record.file.split('/').pop() ?? record.file, record]));
-    const known = items.filter(({ name }) => records.has(name)).length;
-    if (known === 0) {
-      throw new BackdropError('E_DATA', `These labels belong to none of the ${items.length} open pictures.`, {
+    const { dataset } = await openDataset(filesDirectory([...labels, ...pictures])).catch((cause: Error) => {
+      throw new BackdropError('E_DATA', `These labels do not go with the ${items.length} open pictures: ${cause.message}.`, {
+        cause,
         hint: 'Open the pictures first. They are told by their file names.',
       });
-    }
+    });
+    const records = new Map([...dataset.splits.values()].flat().map((record) => [record.file.split('/').pop() ?? record.file, record]));
+    const known = items.filter(({ name }) => records.has(name)).length;
     const names = new Set(dataset.categories.map(({ name }) => name));
     const shared = this.#context.app.model?.classes.filter((name) => names.has(name)).length ?? 0;
     if (shared === 0) {

@@ -22,9 +22,11 @@ export const open: PanelModule['open'] = (root, { app }) => {
   const plan = make('div');
   const kernels = make('div');
   const measure = make('button', { type: 'button' }, 'Time every kernel');
+  const again = make('button', { type: 'button' }, 'Read again');
   root.append(
     make('h2', {}, 'This machine'),
     summary,
+    again,
     make('h2', {}, 'Memory plan'),
     plan,
     make('h2', {}, 'Slowest kernels'),
@@ -43,12 +45,13 @@ export const open: PanelModule['open'] = (root, { app }) => {
       app.report(error);
     }
   };
+  again.addEventListener('click', () => void refresh());
   app.on('model', () => void refresh());
   void refresh();
   return {};
 };
 
-function describe(app: App, { limits, features, dispatches, arenas }: Machine): HTMLElement {
+function describe(app: App, { limits, features, dispatches, arenas, buffers, bufferBytes }: Machine): HTMLElement {
   const { model } = app;
   if (!model) return make('p', {}, 'No model is loaded.');
   const { adapter, pipelines, parameters } = model;
@@ -65,6 +68,7 @@ function describe(app: App, { limits, features, dispatches, arenas }: Machine): 
       ['Pipelines', String(pipelines)],
       ['Weights', bytes(parameters)],
       ['Activations', `${bytes(arenas.reduce((a, b) => a + b, 0))} in ${arenas.length} arenas`],
+      ['On the device', `${buffers} buffers, ${bytes(bufferBytes)}`],
     ]),
     all,
   );

@@ -10,7 +10,7 @@ import { results } from './results.ts';
 import { saving } from './saving.ts';
 import { Sources } from './sources.ts';
 import { Stage } from './stage.ts';
-import { missingWebGpu, troubleOf } from './trouble.ts';
+import { missingWebGpu, type Trouble, troubleOf } from './trouble.ts';
 
 /** Loaded when they are first opened. */
 const loaders: PanelLoaders = {
@@ -24,13 +24,20 @@ const loaders: PanelLoaders = {
 const isWeights = (file: File): boolean => /\.(safetensors|pth|pt|bin|ckpt)$/i.test(file.name);
 
 function status(app: App): void {
+  let shown: Trouble | null = null;
   app.on('trouble', (trouble) => {
+    // Said again, it would be read out again.
+    if (trouble === shown) return;
+    shown = trouble;
     element('trouble').hidden = trouble === null;
     element('trouble-title').textContent = trouble?.title ?? '';
     element('trouble-text').textContent = trouble?.text ?? '';
     element('trouble-hint').textContent = trouble?.hint ?? '';
   });
-  element('trouble-close').addEventListener('click', () => app.emit('trouble', null));
+  element('trouble-close').addEventListener('click', () => {
+    app.standing = null;
+    app.emit('trouble', null);
+  });
   app.on('work', (work) => {
     element('work').hidden = work === null;
     if (!work) return;
@@ -49,13 +56,12 @@ function status(app: App): void {
 
 /** Asks for an adapter before anything large is fetched. */
 async function checkAdapter(app: App): Promise<boolean> {
-  const missing = missingWebGpu();
-  if (missing) {
-    app.emit('trouble', missing);
-    return false;
+  app.standing = missingWebGpu();
+  if (!app.standing) {
+    if (await navigator.gpu.requestAdapter().catch(() => null)) return true;
+    app.standing = troubleOf(new BackdropError('E_WEBGPU_NO_ADAPTER', 'WebGPU is there, but it offers no graphics adapter.'));
   }
-  if (await navigator.gpu.requestAdapter().catch(() => null)) return true;
-  app.emit('trouble', troubleOf(new BackdropError('E_WEBGPU_NO_ADAPTER', 'WebGPU is there, but it offers no graphics adapter.')));
+  app.emit('trouble', app.standing);
   return false;
 }
 
@@ -101,5 +107,8 @@ async function start(): Promise<void> {
   if (shared.model) await choice.openAddress(shared.model);
   else await choice.openEmbedded();
 }
+
+/** Keeps the page for use without a network, once it stands. Browsers that keep nothing (private windows) refuse; the page works all the same. */
+addEventListener('load', () => void navigator.serviceWorker?.register('service-worker.js').catch(() => {}));
 
 void start();

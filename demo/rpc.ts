@@ -31,6 +31,7 @@ export class WorkerClient<C extends Calls> {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #last = 0;
+  #closed: { readonly reason: unknown } | null = null;
 
   constructor(worker: Worker) {
     this.#worker = worker;
@@ -43,6 +44,7 @@ export class WorkerClient<C extends Calls> {
     const { transfer = [], signal, onProgress } = options;
     const id = ++this.#last;
     return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(this.#closed.reason);
       if (signal?.aborted) return reject(signal.reason);
       this.#waiting.set(id, { resolve, reject, progress: onProgress as Waiting['progress'] });
       signal?.addEventListener(
@@ -71,8 +73,9 @@ export class WorkerClient<C extends Calls> {
     else waiting.reject(Object.assign(new Error(message.error.message), { name: message.error.name }));
   }
 
-  /** Ends the worker; open calls are rejected. */
+  /** Ends the worker; open calls and later ones are rejected. */
   close(reason: unknown): void {
+    this.#closed = { reason };
     this.#worker.terminate();
     for (const { reject } of this.#waiting.values()) reject(reason);
     this.#waiting.clear();

@@ -12,8 +12,18 @@ export interface StoredModel {
 
 const fileName = (address: string): string => decodeURIComponent(new URL(address).pathname.split('/').pop() || address);
 
+/** Null where the browser keeps nothing: on insecure addresses, in some private windows. */
+async function openCache(): Promise<Cache | null> {
+  try {
+    return await caches.open(cacheName);
+  } catch {
+    return null;
+  }
+}
+
 export async function storedModels(): Promise<StoredModel[]> {
-  const cache = await caches.open(cacheName);
+  const cache = await openCache();
+  if (!cache) return [];
   const requests = await cache.keys();
   return Promise.all(
     requests.map(async ({ url }) => {
@@ -23,18 +33,20 @@ export async function storedModels(): Promise<StoredModel[]> {
   );
 }
 
-export const deleteModel = async (address: string): Promise<boolean> => (await caches.open(cacheName)).delete(address);
+export async function deleteModel(address: string): Promise<void> {
+  await (await openCache())?.delete(address);
+}
 
 /** From the cache, else by address and into the cache. `kept` is false where the browser has no room for it. */
 export async function modelByAddress(text: string, options: FetchOptions): Promise<{ file: Blob; name: string; kept: boolean }> {
   const address = parseAddress(text).href;
-  const cache = await caches.open(cacheName);
-  const known = await cache.match(address);
+  const cache = await openCache();
+  const known = await cache?.match(address);
   if (known) return { file: await known.blob(), name: fileName(address), kept: true };
   const file = await fetchAddress(address, options);
-  let kept = true;
+  let kept = cache !== null;
   try {
-    await cache.put(address, new Response(file, { headers: { 'content-length': String(file.size) } }));
+    await cache?.put(address, new Response(file, { headers: { 'content-length': String(file.size) } }));
   } catch (error) {
     if ((error as Error).name !== 'QuotaExceededError') throw error;
     kept = false;

@@ -17,6 +17,8 @@ export interface ChromeOptions {
   /** Browser program; found by findChrome when absent. */
   path?: string;
   adapter?: 'default' | 'swiftshader';
+  /** More of Chrome's own flags. */
+  flags?: readonly string[];
   /** A first signal does not end it; the end of this process still does. */
   outliveSignals?: boolean;
 }
@@ -96,7 +98,7 @@ export async function launchChrome(options: ChromeOptions = {}): Promise<Chrome>
       headless: true,
       pipe: true,
       userDataDir: profile,
-      args: chromeFlags(adapter),
+      args: [...chromeFlags(adapter), ...(options.flags ?? [])],
       handleSIGINT: false,
       handleSIGTERM: false,
       handleSIGHUP: false,

@@ -1,9 +1,12 @@
 // What a page pays to load us: the library bundled and minified as esbuild.config.mjs does it, compressed as servers do it.
 import { gzipSync } from 'node:zlib';
+import { demoBuild } from '../../esbuild.config.mjs';
 import { root, wgslEsbuild } from './wgsl-plugin.mjs';
 
 /** Most that detection may take, all WGSL included: 60 KB. */
 export const detectLimit = 60_000;
+/** Most JavaScript that the demo page may load to detect, gzipped: 100 KB. */
+export const pageLimit = 100_000;
 
 /**
  * @typedef {object} BundleSize
@@ -58,6 +61,52 @@ export async function measureBundles(entries = bundles) {
 }
 
 /**
+ * The demo page's JavaScript as esbuild.config.mjs builds it: what its entries load before a first picture is detected, each file
+ * once, and what comes later, on demand.
+ * @returns {Promise<{ first: FileSize[], later: FileSize[] }>}
+ * @typedef {{ name: string, gzip: number }} FileSize
+ */
+export async function measurePage() {
+  const { build } = await import('esbuild');
+  const { outputFiles, metafile } = await build({ ...demoBuild, absWorkingDir: root, sourcemap: false, metafile: true, write: false });
+  const outputs = Object.entries(metafile.outputs);
+  const entry = (/** @type {string} */ name) => outputs.find(([, { entryPoint }]) => entryPoint === `demo/${name}.ts`)?.[0] ?? '';
+  /** @type {Set<string>} */
+  const first = new Set();
+  const follow = (/** @type {string} */ path) => {
+    if (first.has(path)) return;
+    first.add(path);
+    for (const { path: next, kind } of metafile.outputs[path].imports) if (kind === 'import-statement') follow(next);
+  };
+  for (const name of ['main', 'engine-worker']) follow(entry(name));
+  const sizes = outputs.map(([path], i) => ({
+    path,
+    name: path.replace('dist/demo/', ''),
+    gzip: gzipSync(outputFiles[i].contents, { level: 9 }).length,
+  }));
+  sizes.sort((a, b) => b.gzip - a.gzip);
+  return { first: sizes.filter(({ path }) => first.has(path)), later: sizes.filter(({ path }) => !first.has(path)) };
+}
+
+/** @param {readonly FileSize[]} files */
+export const total = (files) => files.reduce((sum, { gzip }) => sum + gzip, 0);
+
+/**
+ * The page's files as lines of text.
+ * @param {{ first: FileSize[], later: FileSize[] }} page
+ * @returns {string[]}
+ */
+export function pageTable({ first, later }) {
+  const line = (/** @type {FileSize} */ { name, gzip }) => `  ${name.padEnd(28)}${`${(gzip / 1000).toFixed(1)} KB`.padStart(10)}`;
+  return [
+    `page          ${`${(total(first) / 1000).toFixed(1)} KB`.padStart(10)} gzipped before the first detection`,
+    ...first.map(line),
+    `loaded when a panel is opened`,
+    ...later.map(line),
+  ];
+}
+
+/**
  * The measurements as lines of text: each bundle, and where its bytes are by folder.
  * @param {BundleSize[]} sizes
  * @returns {string[]}
@@ -82,6 +131,12 @@ if (process.argv[1] === import.meta.filename) {
   const detect = sizes.find(({ name }) => name === 'detect');
   if (detect && detect.gzip > detectLimit) {
     console.error(`the detect bundle has ${detect.gzip} bytes gzipped; ${detectLimit} are allowed`);
+    process.exitCode = 1;
+  }
+  const page = await measurePage();
+  for (const line of pageTable(page)) console.log(line);
+  if (total(page.first) > pageLimit) {
+    console.error(`the page loads ${total(page.first)} bytes gzipped; ${pageLimit} are allowed`);
     process.exitCode = 1;
   }
 }
