@@ -1,5 +1,5 @@
 /** The page in a real Chrome: the model looks at pictures from everywhere, and what is shown of what it found. */
-import { createReadStream, existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -19,7 +19,6 @@ beforeAll(async () => {
     hits.push(request.url ?? '');
     if (request.url?.startsWith('/open/')) response.setHeader('Access-Control-Allow-Origin', '*');
     if (request.url?.endsWith('.jpg')) response.writeHead(200, { 'Content-Type': 'image/jpeg' }).end(readFileSync(picture('harbour.jpg')));
-    else if (request.url?.endsWith('.pth')) void demo.formulaWeights().then((file) => createReadStream(file).pipe(response));
     else response.writeHead(404).end();
   });
   await new Promise<void>((done) => elsewhere.listen(0, '127.0.0.1', done));
@@ -170,27 +169,6 @@ describe('ways in', () => {
     await tab.trouble(/answers 404/);
   });
 
-  it('keeps a model that came by address, says so when there is no room, and deletes it', async () => {
-    await tab.page.evaluate(() => {
-      const put = Cache.prototype.put;
-      Cache.prototype.put = () => {
-        Cache.prototype.put = put;
-        return Promise.reject(new DOMException('full', 'QuotaExceededError'));
-      };
-    });
-    await tab.set('#model-address', `${other}/open/nano.pth`);
-    await tab.looking(() => tab.press('Fetch', '#model-address-form'));
-    expect(await tab.page.$$('#stored li')).toEqual([]);
-    await tab.looking(() => tab.press('Fetch', '#model-address-form'));
-    await tab.until('#stored', /Use nano.pth [\d.]+ MB/);
-    const before = hits.length;
-    await tab.looking(() => tab.press('Use nano.pth', '#stored'));
-    expect(hits.length).toBe(before);
-    expect(new URLSearchParams(new URL(tab.page.url()).hash.slice(1)).get('model')).toBe(`${other}/open/nano.pth`);
-    await tab.press('Delete', '#stored');
-    await tab.page.waitForFunction(() => document.querySelectorAll('#stored li').length === 0);
-  });
-
   it('starts and stops the camera', async () => {
     await tab.looking(() => tab.click('#camera'));
     expect(await tab.text('#camera')).toBe('Stop camera');
@@ -259,7 +237,7 @@ describe('privacy', () => {
   it('asks no other host but for the address that was typed, and could not', async () => {
     const foreign = tab.requests.filter((url) => !url.startsWith(demo.address) && !/^(data|blob):/.test(url));
     expect(foreign.filter((url) => !url.startsWith(other))).toEqual([]);
-    expect(new Set(hits)).toEqual(new Set(['/open/boats.jpg', '/closed/boats.jpg', '/open/nothing', '/open/nano.pth']));
+    expect(new Set(hits)).toEqual(new Set(['/open/boats.jpg', '/closed/boats.jpg', '/open/nothing']));
     hits = [];
     const tried = await tab.page.evaluate(async (address) => {
       const image = new Image();
