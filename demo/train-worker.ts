@@ -1,7 +1,6 @@
 /** Worker: fine-tuning with the command line's trainer. Pictures, run and weights lie in the browser's own storage (OPFS). */
 
 import { openSafetensors } from '../src/checkpoints/index.ts';
-import { rtDetrAugmentation } from '../src/data/augment/augment.ts';
 import type { DataDirectory, Dataset, ImageRecord } from '../src/data/dataset.ts';
 import { filesDirectory, handleDirectory } from '../src/data/directory.ts';
 import { BatchLoader } from '../src/data/loader.ts';
@@ -9,10 +8,11 @@ import { openDataset } from '../src/data/open.ts';
 import { BackdropError } from '../src/errors.ts';
 import { KernelCache } from '../src/gpu/kernels.ts';
 import { openDevice, runSelfTest } from '../src/index.ts';
+import type { ModelConfig } from '../src/models/configs.ts';
 import { type RunConfig, readSettings, resolveRun } from '../src/training/run-config.ts';
 import { openRun, type RunStore, readRunFacts } from '../src/training/run-files.ts';
 import { BEST_WEIGHTS, LAST_STATE, LAST_WEIGHTS, Trainer, type TrainerEvent } from '../src/training/trainer.ts';
-import { trainerConfig } from '../src/training/trainer-config.ts';
+import { augmentationOf, trainerConfig } from '../src/training/trainer-config.ts';
 import { openModelWeights } from '../weights-tools/model-weights.ts';
 import { serve } from './rpc.ts';
 import type { SamplePrediction, StoredRun, StoredSet, TrainCalls, TuneEvent, TuneSettings } from './train-calls.ts';
@@ -70,7 +70,7 @@ async function read(directory: FileSystemDirectoryHandle, name: string): Promise
 
 async function runStore(): Promise<RunStore> {
   const directory = await folder(folders.run);
-  return { write: (name, chunks) => write(directory, name, chunks), read: (name) => read(directory, name) };
+  return { write: (name, chunks) => write(directory, name, chunks) };
 }
 
 /** The pictures to train on and to validate with; a fifth is held back where the set has no validation split. */
@@ -130,8 +130,8 @@ async function storedRun(): Promise<StoredRun | null> {
 let stop = false;
 let training = false;
 
-function configOf({ epochs, batch, size, lr }: TuneSettings): RunConfig {
-  return resolveRun(readSettings({ data: folders.data, weights: 'model', epochs, batch, size, lr }, 'the page'));
+function configOf({ epochs, batch, size, lr }: TuneSettings, model: ModelConfig): RunConfig {
+  return resolveRun(readSettings({ data: folders.data, weights: 'model', epochs, batch, size, lr }, 'the page'), model);
 }
 
 async function train(
@@ -143,18 +143,17 @@ async function train(
   const { dataset } = await summary(directory);
   const { train: records, val } = splits(dataset);
   const labels = dataset.categories.map(({ name }) => name);
-  const store = await runStore();
   if (weights) {
     await removeFolder(folders.run);
     await write(await folder(folders.run), settingsFile, [JSON.stringify(settings)]);
   }
-  const state = weights ? null : await store.read(LAST_STATE);
+  const state = weights ? null : await read(await folder(folders.run), LAST_STATE);
   const resume = state && (await openRun(state, LAST_STATE));
   if (!weights && !resume) throw new BackdropError('E_INPUT', 'There is no run to go on with.', { hint: 'Start a new one.' });
-  const start = weights ? await openModelWeights(weights.file, { fileName: weights.name, labels }) : null;
+  const start = weights ? await openModelWeights(weights.file, { fileName: weights.name, labels, partial: true }) : null;
   const model = resume?.model ?? start!.config;
-  const config = configOf(settings);
-  const fresh = await runStore();
+  const config = configOf(settings, model);
+  const store = await runStore();
   const gpu = await openDevice();
   const loaders: BatchLoader[] = [];
   try {
@@ -164,7 +163,7 @@ async function train(
     const { batch, size } = trainer;
     const common = { directory, batch, size, seed: config.seed };
     loaders.push(
-      new BatchLoader({ ...common, records, augmentation: rtDetrAugmentation, shuffle: true, dropLast: true }),
+      new BatchLoader({ ...common, records, augmentation: augmentationOf(config), shuffle: true, dropLast: true }),
       new BatchLoader({ ...common, records: val, augmentation: null, shuffle: false }),
     );
     if (loaders[0].batchesPerEpoch === 0) {
@@ -173,7 +172,7 @@ async function train(
       });
     }
     const run = await Trainer.create({
-      ...{ gpu, kernels, model, store: fresh, resume },
+      ...{ gpu, kernels, model, store, resume },
       categories: dataset.categories,
       weights: start?.source ?? resume!.weights,
       train: loaders[0],
