@@ -55,10 +55,8 @@ function axisTaps(frame: number, image: number, sign: number, offset: number, re
   return { first, count, start, weights };
 }
 
-const clip8 = (sum: number): number => {
-  const v = sum >> PRECISION_BITS;
-  return v > 255 ? 255 : v;
-};
+/** Only very long sums of rounded weights can exceed a byte, but Pillow and the kernels cut off too. */
+const clip8 = (sum: number): number => Math.min(sum >> PRECISION_BITS, 255);
 
 /** Every row from `top` to `bottom` of the image in the new width, in bytes. */
 function resampleColumns({ data, width }: RgbImage, { first, count, start, weights }: Taps, top: number, bottom: number): Uint8Array {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type AugmentationConfig, type AugmentOptions, augment, rtDetrAugmentation } from '../../../src/data/augment/augment.ts';
 import type { Target } from '../../../src/data/augment/frame.ts';
 import type { RgbImage } from '../../../src/data/augment/resample.ts';
+import { digest } from '../digest.ts';
 import { picture } from './picture.ts';
 
 const size = { resized: [40, 56], output: [40, 56] } as const;
@@ -75,17 +76,21 @@ describe('augment', () => {
   it('depends on seed, epoch and image id, and on nothing else', () => {
     const image = picture(48, 64);
     const before = image.data.slice();
-    const first = augment(image, targets, options);
-    expect(augment(image, targets, { ...options })).toEqual(first);
+    const result = (changed: AugmentOptions) => {
+      const sample = augment(image, targets, changed);
+      return { ...sample, image: digest(sample.image) };
+    };
+    const first = result(options);
+    expect(result({ ...options })).toEqual(first);
     for (const change of [{ seed: 2 }, { epoch: 1 }, { imageId: 2 }]) {
-      expect(augment(image, targets, { ...options, ...change }).image).not.toEqual(first.image);
+      expect(result({ ...options, ...change }).image).not.toBe(first.image);
     }
-    expect(image.data).toEqual(before);
+    expect(digest(image.data)).toBe(digest(before));
   });
 
   it('without a configuration is the resize alone', () => {
     const { image, boxes, labels } = augment(picture(56, 40), targets, { ...options, config: null });
-    expect(image).toEqual(Float32Array.from(picture(56, 40).data, (v) => v / 255));
+    expect(digest(image)).toBe(digest(Float32Array.from(picture(56, 40).data, (v) => v / 255)));
     expect([...labels]).toEqual([4, 1, 0]);
     expect([...boxes.subarray(0, 4)]).toEqual([16.5 / 56, 12 / 40, 27 / 56, 16 / 40].map(Math.fround));
   });
@@ -95,9 +100,9 @@ describe('augment', () => {
     const flipOnly: AugmentationConfig = { ...stopped, photometricDistort: null, zoomOut: null, iouCrop: null };
     const image = picture(48, 64);
     const samples = (config: AugmentationConfig, epoch: number) =>
-      Array.from({ length: 20 }, (_, imageId) => augment(image, targets, { ...options, config, epoch, imageId }).image);
+      Array.from({ length: 20 }, (_, imageId) => digest(augment(image, targets, { ...options, config, epoch, imageId }).image));
     expect(samples(stopped, 5)).toEqual(samples(flipOnly, 5));
     expect(samples(stopped, 4)).toEqual(samples(rtDetrAugmentation, 4));
-    expect(new Set(samples(flipOnly, 5).map((v) => v.join())).size).toBe(2);
+    expect(new Set(samples(flipOnly, 5)).size).toBe(2);
   });
 });

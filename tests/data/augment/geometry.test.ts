@@ -109,9 +109,24 @@ describe('IoU crop', () => {
   const always: IouCrop = { ...iouCropDefaults, probability: 1 };
   const centre = ([x0, y0, x1, y1]: Corners) => [(x0 + x1) / 2, (y0 + y1) / 2];
 
-  it('lies in the frame, in the allowed shapes, and keeps the boxes whose centre is inside', () => {
+  /** Of few pixels, so that centres lie on the edges of crops. */
+  const smallScene = fc
+    .record({ width: fc.integer({ min: 1, max: 8 }), height: fc.integer({ min: 1, max: 8 }) })
+    .chain(({ width, height }) => {
+      const corner = fc.tuple(fc.integer({ min: 0, max: width }), fc.integer({ min: 0, max: height }));
+      const box = fc
+        .tuple(corner, corner)
+        .map(([[a, b], [c, d]]): Corners => [Math.min(a, c), Math.min(b, d), Math.max(a, c), Math.max(b, d)]);
+      const targets = fc.array(box, { maxLength: 4 }).map((boxes) => boxes.map((corners, label): Target => ({ label, corners })));
+      return fc.record({ frame: fc.constant(imageFrame(width, height)), targets, id: fc.nat() });
+    });
+
+  it.each([
+    ['large', scene],
+    ['small', smallScene],
+  ])('lies in the %s frame, in the allowed shapes, and keeps the boxes whose centre is inside', (_, scenes) => {
     fc.assert(
-      fc.property(scene, ({ frame, targets, id }) => {
+      fc.property(scenes, ({ frame, targets, id }) => {
         const crop = iouCrop(frame, targets, always, imageDraws(1, 0, id, 'iouCrop'));
         const [left, top] = [-crop.frame.fromImage[6], -crop.frame.fromImage[7]];
         const { width, height } = crop.frame;
