@@ -25,16 +25,16 @@ const library = [
   { in: 'src/index.ts', out: 'index' },
   { in: 'src/checkpoints/index.ts', out: 'checkpoints' },
   { in: 'src/training/index.ts', out: 'training' },
-  { in: 'src/data/index.ts', out: 'data' },
   { in: 'src/evaluation/index.ts', out: 'evaluation' },
+  { in: 'src/data/index.ts', out: 'data' },
   { in: 'weights-tools/index.ts', out: 'weights-tools' },
-  { in: 'src/data/loader-worker.ts', out: 'loader-worker' },
 ];
 // These import modules for their effect (handlers register themselves), which "sideEffects": false of the library
 // would drop: ignoreAnnotations.
 const pages = [
   { in: 'src/host/page.ts', out: 'host/page' },
   { in: 'src/data/loader-worker.ts', out: 'host/loader-worker' },
+  { in: 'src/data/loader-worker.ts', out: 'loader-worker' },
 ];
 // Panels of the demo are loaded when they are opened: splitting keeps them apart.
 const demo = [

@@ -17,12 +17,12 @@ export interface LoaderWorkers {
   readonly create: () => Worker;
 }
 
-/**
- * Workers from `loader-worker.js` beside the page's script, as dist/ has it. Half of the processor's threads by default, at most 4:
- * a software adapter and the browser need the rest.
- */
-export function loaderWorkers(count = Math.min(4, Math.max(1, Math.floor(navigator.hardwareConcurrency / 2)))): LoaderWorkers {
-  return { count, create: () => new Worker(new URL('loader-worker.js', import.meta.url), { type: 'module' }) };
+/** Half of the processor's threads, at most 4: a software adapter and the browser need the rest. */
+const usualCount = (): number => Math.min(4, Math.max(1, Math.floor(navigator.hardwareConcurrency / 2)));
+
+/** Workers that run `script`: loader-worker.js, beside the page's script as dist/ has it, unless it is said where. */
+export function loaderWorkers(count = usualCount(), script: string | URL = new URL('loader-worker.js', import.meta.url)): LoaderWorkers {
+  return { count, create: () => new Worker(script, { type: 'module' }) };
 }
 
 /** A worker and the tasks it has not answered yet. */

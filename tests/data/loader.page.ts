@@ -54,8 +54,7 @@ register<LoadRequest>(
         return damaged.includes(path) ? blob.slice(0, blob.size / 2) : blob;
       },
     };
-    const create = script && (() => new Worker(new URL(script, location.href), { type: 'module' }));
-    const pool = workers ? { ...loaderWorkers(workers), ...(create && { create }) } : null;
+    const pool = workers ? loaderWorkers(workers, script) : null;
     const loader = new BatchLoader({ ...options, directory, records, workers: pool });
     const batches: LoadedBatch[] = [];
     try {
