@@ -17,6 +17,8 @@ import type { Frame } from './stage.ts';
 /** Pixels across. */
 const width = 480;
 const seed = 20;
+/** A morning with a road, cars on it, and water. */
+const firstScene = 5;
 const sizes = { least: 0.05, most: 0.6 };
 
 /** A box in pixels of the picture. */
@@ -25,7 +27,7 @@ type Bounds = readonly [x: number, y: number, width: number, height: number];
 class ComposePanel {
   readonly #context: PanelContext;
   readonly #sprites: Sprites;
-  #index = 0;
+  #index = firstScene;
   #background: Background;
   #objects: SceneObject[] = [];
   #selected = -1;
@@ -41,7 +43,7 @@ class ComposePanel {
   constructor(root: HTMLElement, context: PanelContext, sprites: Sprites) {
     this.#context = context;
     this.#sprites = sprites;
-    this.#background = paintBackground(generateScene(seed, 0).landscape, width);
+    this.#background = paintBackground(generateScene(seed, firstScene).landscape, width);
     const button = (text: string, action: () => void, label = text) => {
       const made = make('button', { type: 'button', 'aria-label': label }, text);
       made.addEventListener('click', action);

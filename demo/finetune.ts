@@ -18,6 +18,7 @@ class Curve {
 
   constructor(name: string, series: readonly { label: string; stroke: string }[]) {
     this.#name = name;
+    this.root.setAttribute('aria-label', `${name}: nothing yet`);
     this.#data = [[], ...series.map(() => [])];
     const text = getComputedStyle(document.body).color;
     const axis = { stroke: text, grid: { stroke: 'rgb(128 128 128 / 0.2)' } };

@@ -28,7 +28,6 @@ export class Sources {
   readonly items: Item[] = [];
   readonly #app: App;
   readonly #handlers: SourceHandlers;
-  #current: Item | null = null;
 
   constructor(app: App, handlers: SourceHandlers) {
     this.#app = app;
@@ -38,6 +37,10 @@ export class Sources {
     picker.addEventListener('change', () => {
       void this.take([...(picker.files ?? [])]);
       picker.value = '';
+    });
+    app.on('picture', (picture) => {
+      // Camera, film and scene are none of the strip's.
+      if (picture?.live) this.#mark(null);
     });
     const address = element<HTMLFormElement>('address-form');
     address.addEventListener('submit', (event) => {
@@ -112,14 +115,8 @@ export class Sources {
       this.#remove(item);
       return;
     }
-    this.#current = item;
-    for (const { button } of this.items) button.setAttribute('aria-pressed', String(button === item.button));
+    this.#mark(item);
     await this.#app.show({ name: item.name, bitmap, live: false });
-  }
-
-  /** The file on the stage. */
-  get current(): Item | null {
-    return this.#current;
   }
 
   /** Has the model look at an item that is not on the stage. @throws BackdropError E_IMAGE, E_GPU_* */
@@ -136,6 +133,10 @@ export class Sources {
     this.items.push(item);
     element('strip').append(make('li', {}, button));
     return item;
+  }
+
+  #mark(item: Item | null): void {
+    for (const { button } of this.items) button.setAttribute('aria-pressed', String(button === item?.button));
   }
 
   #remove(item: Item): void {
