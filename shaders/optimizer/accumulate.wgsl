@@ -1,9 +1,8 @@
 // Gradient accumulation over the parts of a step, over a segment of the arenas.
 //
-//   trained:    total = g of the first part, total + g of the others
-//   statistics: every part gives g = keep p + (1 - keep) b from the statistics p before the step and its own batch's b;
-//               one part after the other would give keep total + (1 - keep) b = g + keep (total - p)
-//   watched:    total = total + g, as trained
+//   trained, watched: total = g of the first part, total + g of the others
+//   statistics:       total = keep before + share g, with the batch's own value g and before = p in the first part, total in the
+//                     others: one part moves them after the other
 //
 // One vec4f a thread; groups as in optimizer/norm.wgsl. Grid: x = ceil(length / 256) folded into x and y.
 
@@ -18,6 +17,7 @@ struct Params {
   base: u32,
   length: u32,
   keep: f32, // 1 - momentum of the batch norms
+  share: f32, // their momentum
 }
 
 const FIRST: u32 = 0u; // specialise
@@ -32,11 +32,9 @@ const FIRST: u32 = 0u; // specialise
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups_in: vec3u, @builtin(local_invocation_index) local: u32) {
   let i = (group.y * groups_in.x + group.x) * 64u + local;
   if (i * 4u >= params.length) { return; }
-  if (FIRST == 1u) {
-    total[i] = g[i];
-    return;
-  }
   var at = 0u;
   while (params.base + i * 4u >= groups[at].end) { at += 1u; }
-  total[i] = select(total[i] + g[i], g[i] + params.keep * (total[i] - p[i]), groups[at].kind == 1u);
+  var before = total[i];
+  if (FIRST == 1u) { before = select(vec4f(), p[i], groups[at].kind == 1u); }
+  total[i] = select(before + g[i], params.keep * before + params.share * g[i], groups[at].kind == 1u);
 }

@@ -7,8 +7,8 @@
 //   p = p - lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps)
 //   average = d average + (1 - d) p
 //
-// Statistics (running means and variances) are not trained: g holds their next value, which p takes. Watched tensors are left
-// alone. Nothing changes at all where the status says that a number is not finite. All constants are worked out in float64 on
+// Statistics (running means and variances) are not trained: g holds the batch's own value, and p = keep p + share g. Watched tensors
+// are left alone. Nothing changes at all where the status says that a number is not finite. All constants are worked out in float64 on
 // the CPU. One vec4f a thread; groups as in optimizer/norm.wgsl. Grid: x = ceil(length / 256) folded into x and y.
 
 struct Group {
@@ -39,6 +39,8 @@ struct Settings {
 struct Params {
   base: u32,
   length: u32,
+  keep: f32, // 1 - momentum of the batch norms; 0 where g is the accumulated next value
+  share: f32, // the momentum; 1 there
 }
 
 const AVERAGE: u32 = 1u; // specialise
@@ -61,9 +63,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups_in:
   while (params.base + i * 4u >= groups[at].end) { at += 1u; }
   let own = groups[at];
   if (own.kind == 2u) { return; }
-  var next = g[i];
+  var next = params.keep * p[i] + params.share * g[i];
   if (own.kind == 0u) {
-    let d = next * status.factor;
+    let d = g[i] * status.factor;
     let first = settings.beta1 * m[i] + settings.rest1 * d;
     let second = settings.beta2 * v[i] + settings.rest2 * d * d;
     m[i] = first;

@@ -6,8 +6,8 @@
 //   p = p - lr m
 //   average = d average + (1 - d) p
 //
-// Statistics take the next value that g holds, watched tensors are left alone, and nothing changes where the status says that a
-// number is not finite: all as in optimizer/adamw.wgsl. One vec4f a thread. Grid: x = ceil(length / 256) folded into x and y.
+// Statistics move towards the batch's own value g, watched tensors are left alone, and nothing changes where the status says that
+// a number is not finite: all as in optimizer/adamw.wgsl. One vec4f a thread. Grid: x = ceil(length / 256) folded into x and y.
 
 struct Group {
   end: u32,
@@ -37,6 +37,8 @@ struct Settings {
 struct Params {
   base: u32,
   length: u32,
+  keep: f32, // 1 - momentum of the batch norms; 0 where g is the accumulated next value
+  share: f32, // their momentum; 1 there
 }
 
 const AVERAGE: u32 = 1u; // specialise
@@ -58,9 +60,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups_in:
   while (params.base + i * 4u >= groups[at].end) { at += 1u; }
   let own = groups[at];
   if (own.kind == 2u) { return; }
-  var next = g[i];
+  var next = params.keep * p[i] + params.share * g[i];
   if (own.kind == 0u) {
-    let moved = settings.momentum * m[i] + (next * status.factor + own.decay * p[i]);
+    let moved = settings.momentum * m[i] + (g[i] * status.factor + own.decay * p[i]);
     m[i] = moved;
     next = p[i] - own.rate * moved;
   }

@@ -1,5 +1,6 @@
 /** What a forward pass carries from layer to layer while it is traced. */
 import type { Graph, Tensor } from '../graph/graph.ts';
+import type { PointwiseRow } from '../graph/pointwise.ts';
 
 /** A BatchNorm2d; frozen, a FrozenBatchNorm2d, whose four tensors are constants. */
 export interface BatchNorm {
@@ -8,13 +9,19 @@ export interface BatchNorm {
   readonly frozen: boolean;
 }
 
+/** What follows a batch norm: a residual that is added, then an activation. */
+export interface BehindNorm {
+  readonly residual?: Tensor | null;
+  readonly activation?: PointwiseRow | null;
+}
+
 /**
  * How layers trace themselves for training, where every checkpoint tensor is a parameter of its own and nothing may be folded.
  * nn/training.ts implements it, apart, so that a page which only detects does not load it.
  */
 export interface TrainingTrace {
   /** @param order the place of each of PyTorch's channels among ours; null where they agree */
-  batchNorm(x: Tensor, norm: BatchNorm, order: ((channel: number) => number) | null): Tensor;
+  batchNorm(x: Tensor, norm: BatchNorm, order: ((channel: number) => number) | null, behind?: BehindNorm): Tensor;
 }
 
 export class Context {

@@ -2,9 +2,9 @@
 import type { Tensor } from '../graph/graph.ts';
 import { conv2d, linear } from '../ops/conv2d.ts';
 import { layerNorm } from '../ops/norm.ts';
-import { add, gelu, relu, silu } from '../ops/pointwise.ts';
+import { add, gelu, pointwise, relu, rows, silu } from '../ops/pointwise.ts';
 import { type Affine, addBranches, biasTensor, channelOrder, foldNorm, plain, stackOutputs, tensorAsIs, weightTensor } from './affine.ts';
-import type { BatchNorm, Context } from './context.ts';
+import type { BatchNorm, BehindNorm, Context } from './context.ts';
 import type { Scope } from './parameters.ts';
 
 export type Activation = 'relu' | 'silu' | 'gelu' | null;
@@ -47,9 +47,11 @@ export function applyConv(context: Context, x: Tensor, layer: Affine, stride = 1
 }
 
 /** A convolution and the batch norm behind it: one folded layer for inference; in training one after the other. */
-export function applyConvNorm(context: Context, x: Tensor, layer: Affine, norm: BatchNorm, stride = 1): Tensor {
-  if (!context.training) return applyConv(context, x, foldNorm(layer, norm.name), stride);
-  return context.training.batchNorm(applyConv(context, x, layer, stride), norm, channelOrder(layer));
+export function applyConvNorm(context: Context, x: Tensor, layer: Affine, norm: BatchNorm, stride = 1, behind: BehindNorm = {}): Tensor {
+  if (context.training) return context.training.batchNorm(applyConv(context, x, layer, stride), norm, channelOrder(layer), behind);
+  const y = applyConv(context, x, foldNorm(layer, norm.name), stride);
+  const sum = behind.residual ? add(y, behind.residual) : y;
+  return behind.activation ? pointwise(behind.activation, [sum]) : sum;
 }
 
 /** Runs a layer on the last dimension of x [..., inputs]: [..., outputs]. */
@@ -104,8 +106,10 @@ export class ConvNorm {
     return foldNorm(this.layer, this.norm.name);
   }
 
-  forward(context: Context, x: Tensor): Tensor {
-    return activate(applyConvNorm(context, x, this.layer, this.norm, this.stride), this.activation);
+  /** @param residual added before the activation */
+  forward(context: Context, x: Tensor, residual: Tensor | null = null): Tensor {
+    const activation = this.activation && rows[this.activation];
+    return applyConvNorm(context, x, this.layer, this.norm, this.stride, { residual, activation });
   }
 }
 
@@ -128,12 +132,12 @@ export class RepVggBlock {
   constructor(scope: Scope, channels: number, frozenNorm: boolean) {
     const [inputs, outputs] = [channels, channels];
     this.#large = new ConvNorm(scope.child('conv1'), { inputs, outputs, kernel: 3 }, { frozenNorm });
-    this.#small = new ConvNorm(scope.child('conv2'), { inputs, outputs }, { frozenNorm });
+    this.#small = new ConvNorm(scope.child('conv2'), { inputs, outputs }, { activation: 'silu', frozenNorm });
   }
 
   forward(context: Context, x: Tensor): Tensor {
     const [large, small] = [this.#large, this.#small];
-    if (context.training) return silu(add(large.forward(context, x), small.forward(context, x)));
+    if (context.training) return small.forward(context, x, large.forward(context, x));
     return silu(applyConv(context, x, addBranches(large.affine, small.affine)));
   }
 }

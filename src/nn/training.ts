@@ -3,10 +3,10 @@
  * the kernels, which hold the same numbers in another order.
  */
 import type { Graph, ParameterSpec, Tensor } from '../graph/graph.ts';
-import { batchNormTrain } from '../ops/norm.ts';
-import { mulAdd } from '../ops/pointwise.ts';
+import { add, mulAdd, pointwise } from '../ops/pointwise.ts';
+import { batchNormTrain } from '../ops/standardise.ts';
 import { normScale, normShift, type Recipe } from './affine.ts';
-import type { BatchNorm, TrainingTrace } from './context.ts';
+import type { BatchNorm, BehindNorm, TrainingTrace } from './context.ts';
 import type { ParameterTable } from './parameters.ts';
 
 /** A checkpoint tensor and the parameters that hold its numbers: one, or several parts. */
@@ -25,10 +25,10 @@ export interface KernelTensors {
 
 export type TrainableParameter = KernelTensors;
 
-/** A running statistic of a batch norm and its value after the step. */
+/** A running statistic of a batch norm and the batch's own value, which it moves towards by the norm's momentum. */
 export interface StatisticsUpdate extends KernelTensors {
-  /** [channels] in the kernels' order. */
-  readonly after: Tensor;
+  /** [channels] in the kernels' order; the variance is the unbiased one. */
+  readonly batch: Tensor;
 }
 
 /** What a kernel parameter is built of, in order: its own numbers are a permutation of a part of its only source. */
@@ -89,7 +89,12 @@ export class Training implements TrainingTrace {
     this.#graph = graph;
   }
 
-  batchNorm(x: Tensor, { name, channels, frozen }: BatchNorm, order: ((channel: number) => number) | null): Tensor {
+  batchNorm(
+    x: Tensor,
+    { name, channels, frozen }: BatchNorm,
+    order: ((channel: number) => number) | null,
+    { residual = null, activation = null }: BehindNorm = {},
+  ): Tensor {
     const vector = (key: string, { sources, values }: Recipe): Tensor =>
       this.#graph.parameter({
         key: order ? `${key} in kernel order` : key,
@@ -104,16 +109,20 @@ export class Training implements TrainingTrace {
           return out;
         },
       });
-    if (frozen) return mulAdd(x, vector(`${name} scale`, normScale(name)), vector(`${name} shift`, normShift(name)));
+    if (frozen) {
+      const y = mulAdd(x, vector(`${name} scale`, normScale(name)), vector(`${name} shift`, normShift(name)));
+      const sum = residual ? add(y, residual) : y;
+      return activation ? pointwise(activation, [sum]) : sum;
+    }
     const entry = (local: string): Tensor => {
       const full = `${name}.${local}`;
       return vector(full, { sources: [full], values: (get) => Float64Array.from(get(full)) });
     };
-    const [weight, bias, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map(entry);
-    const { y, runningMeanAfter, runningVarAfter } = batchNormTrain(x, weight, bias, mean, variance);
+    const [weight, bias, runningMean, runningVar] = ['weight', 'bias', 'running_mean', 'running_var'].map(entry);
+    const { y, mean, variance } = batchNormTrain(x, weight, bias, { residual, activation });
     this.statistics.push(
-      { ...kernelTensors(`${name}.running_mean`, [channels], [mean]), after: runningMeanAfter },
-      { ...kernelTensors(`${name}.running_var`, [channels], [variance]), after: runningVarAfter },
+      { ...kernelTensors(`${name}.running_mean`, [channels], [runningMean]), batch: mean },
+      { ...kernelTensors(`${name}.running_var`, [channels], [runningVar]), batch: variance },
     );
     return y;
   }

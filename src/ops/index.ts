@@ -6,7 +6,7 @@ export { type Conv2dOptions, conv2d, linear } from './conv2d.ts';
 export { deformableAttention, deformableSample } from './deformable-attention.ts';
 export { embedding, gatherRows } from './gather.ts';
 export * from './losses.ts';
-export { batchNormTrain, groupNorm, layerNorm, logSoftmax, softmax } from './norm.ts';
+export { layerNorm, logSoftmax, softmax } from './norm.ts';
 export {
   add,
   clamp,
@@ -32,5 +32,6 @@ export { imageToTensor } from './preprocess.ts';
 export { reduceAll, reduceColumns, reduceRows } from './reduce.ts';
 export { permute, reshape } from './reshape.ts';
 export { resizeBilinear, resizeNearest } from './resize.ts';
+export { batchNormTrain, groupNorm } from './standardise.ts';
 export { topk } from './topk.ts';
 export { windowAttention } from './window-attention.ts';

@@ -1,16 +1,13 @@
-/** Gradients of the normalisations. */
+/** Gradients of the normalisations over the last dimension. */
 
 import layerNormShader from '../../shaders/norm/layer-norm-gradient.wgsl';
 import layerNormWeights from '../../shaders/norm/layer-norm-weights.wgsl';
 import softmaxShader from '../../shaders/norm/softmax-gradient.wgsl';
-import standardiseShader from '../../shaders/norm/standardise-gradient.wgsl';
-import standardiseJoin from '../../shaders/norm/standardise-join.wgsl';
-import standardiseSums from '../../shaders/norm/standardise-sums.wgsl';
 import type { GradientRule } from '../graph/autodiff.ts';
 import type { Operation } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
-import { rowGrid, type StandardiseAttributes, statisticsParams } from './norm.ts';
+import { rowGrid } from './norm.ts';
 import { partials } from './part-sums.ts';
 import { chunkOf } from './reduce.ts';
 
@@ -112,74 +109,3 @@ const softmaxGradientOperation: Operation<{ log: boolean }> = {
 
 export const softmaxGradient: GradientRule<{ log: boolean }> = ({ outputs: [y], attributes }, [gradient]) =>
   y.graph.add(softmaxGradientOperation, [y, gradient!], attributes);
-
-/** The gradients of x, weight and bias. */
-const standardiseGradientOperation: Operation<StandardiseAttributes> = {
-  name: 'standardiseGradient',
-  infer: ([x]) => [{ shape: x.shape }, { shape: [x.columns] }, { shape: [x.columns] }],
-
-  lower({ inputs: [x, mean, variance, weight, g], outputs: [dx, ...weights], attributes: { eps, width } }, context) {
-    const unit: Unit = [x, mean, variance, weight, g, dx].every(inVectors) ? 4 : 1;
-    const columns = x.columns / unit;
-    const common = mean.images < x.images || x.images === 1;
-    const chunk = chunkOf(x.rows);
-    const chunks = Math.ceil(x.rows / chunk);
-    const sums = partials(context, weights, x.images * chunks);
-    const shares = context.temporary([common ? 1 : x.images, 1, 2 * x.columns]);
-    const [cx, cy] = fold(Math.ceil((columns * chunks) / 64));
-    const [gx, gy] = fold(Math.ceil((x.rows * columns) / 64));
-    const shared = {
-      ...layoutParams('x', x, unit),
-      ...statisticsParams(mean, variance, unit),
-      ...layoutParams('g', g, unit),
-      rows: x.rows,
-      columns,
-      eps,
-    };
-    return [
-      launch(standardiseSums, {
-        label: 'chunks',
-        ...elements(unit),
-        bind: { x, mean, variance, g, sums },
-        params: { ...shared, chunk, chunks, sums_offset: sums.layout().offset / unit },
-        grid: [cx, cy, x.images],
-        flops: 4 * x.size,
-      }),
-      launch(standardiseJoin, {
-        label: 'join',
-        consts: { IMAGES: common ? 1 : 0 },
-        bind: { sums, weight, shares },
-        params: {
-          ...layoutParams('weight', weight, 1),
-          sums_offset: sums.layout().offset,
-          images: x.images,
-          columns: x.columns,
-          chunks,
-          width,
-          count: x.rows * width * (common ? x.images : 1),
-        },
-        grid: [Math.ceil(x.columns / 64), common ? 1 : x.images, 1],
-      }),
-      launch(standardiseShader, {
-        label: 'input',
-        ...elements(unit),
-        bind: { x, mean, variance, weight, shares, g, dx },
-        params: {
-          ...shared,
-          ...layoutParams('weight', weight, unit),
-          ...layoutParams('dx', dx, unit),
-          shares_batch: common ? 0 : 2 * columns,
-        },
-        grid: [gx, gy, x.images],
-        flops: 6 * x.size,
-      }),
-    ];
-  },
-};
-
-/** The whole gradient, so that mean and variance get none. */
-export const standardiseGradient: GradientRule<StandardiseAttributes> = (node, [gradient]) => {
-  const [x, mean, variance, weight, bias] = node.inputs;
-  const [dx, dWeight, dBias] = x.graph.add(standardiseGradientOperation, [x, mean, variance, weight, gradient!], node.attributes);
-  return [dx, null, null, dWeight.viewAs(weight.shape), dBias.viewAs(bias.shape)];
-};

@@ -1,14 +1,12 @@
-/** Normalisations: layer norm, softmax and log-softmax over the last dimension, group norm, batch norm with the batch's statistics. */
+/** Normalisations over the last dimension: layer norm, softmax and log-softmax. */
 
 import layerNormShader from '../../shaders/norm/layer-norm.wgsl';
 import layerNormRows from '../../shaders/norm/layer-norm-rows.wgsl';
 import softmaxShader from '../../shaders/norm/softmax.wgsl';
 import softmaxRows from '../../shaders/norm/softmax-rows.wgsl';
-import standardiseShader from '../../shaders/norm/standardise.wgsl';
 import { type LowerContext, type Node, type Operation, shapeError, show, type Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
-import { batchMoments, moments } from './reduce.ts';
 
 /**
  * `scalar` where the row is no whole vectors; else `rows` (a thread a row) on software adapters, where barriers are dear, and
@@ -113,105 +111,4 @@ export function softmax(x: Tensor): Tensor {
 /** The logarithm of softmax(x), accurate where softmax(x) is tiny. */
 export function logSoftmax(x: Tensor): Tensor {
   return x.graph.add(softmaxOperation, [x], { log: true })[0];
-}
-
-export interface StandardiseAttributes {
-  eps: number;
-  /** Columns of a group, whose statistics are common. */
-  width: number;
-}
-
-/** Batch strides of statistics that all images share, or have each their own. */
-export function statisticsParams(mean: Tensor, variance: Tensor, unit: Unit) {
-  const { mean_offset, mean_batch } = layoutParams('mean', mean, unit);
-  const { variance_offset, variance_batch } = layoutParams('variance', variance, unit);
-  const own = mean.images > 1 ? 1 : 0;
-  return { mean_offset, mean_batch: own * mean_batch, variance_offset, variance_batch: own * variance_batch };
-}
-
-/**
- * (x - mean) / sqrt(variance + eps) * weight + bias, where mean and variance are x's own. Its gradient is the whole one: what
- * reaches x through the statistics is in it, so they get none.
- */
-export const standardiseOperation: Operation<StandardiseAttributes> = {
-  name: 'standardise',
-  maxExtras: 2,
-  fusesEpilogue: () => true,
-  infer: ([x]) => [{ shape: x.shape }],
-
-  lower(node) {
-    const [x, mean, variance, weight, bias] = node.inputs;
-    const [y] = node.outputs;
-    const unit: Unit = nodeTensors(node as Node).every((t) => inVectors(t) && (t.columns === y.columns || t.parameter?.replicated)) ? 4 : 1;
-    const { bind, params, hooks, library } = fusion(node as Node, unit);
-    const [gx, gy] = fold(Math.ceil((y.rows * (y.columns / unit)) / 64));
-    return [
-      launch(standardiseShader, {
-        library,
-        ...elements(unit),
-        hooks: hooks.epilogue ? { epilogue: hooks.epilogue } : {},
-        bind: { ...bind, x, mean, variance, weight, bias, y },
-        params: {
-          ...params,
-          ...layoutParams('x', x, unit),
-          ...statisticsParams(mean, variance, unit),
-          ...layoutParams('weight', weight, unit),
-          ...layoutParams('bias', bias, unit),
-          ...layoutParams('y', y, unit),
-          rows: y.rows,
-          columns: y.columns / unit,
-          eps: node.attributes.eps,
-        },
-        grid: [gx, gy, y.images],
-        flops: 4 * y.size,
-      }),
-    ];
-  },
-};
-
-function standardise(x: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, attributes: StandardiseAttributes): Tensor {
-  return x.graph.add(standardiseOperation, [x, mean, variance, weight, bias], attributes)[0];
-}
-
-/**
- * Normalises each group of adjacent channels of each image of x [batch, ..., channels] over its pixels, then times weight
- * [channels] plus bias [channels]. @throws BackdropError E_SHAPE
- */
-export function groupNorm(x: Tensor, weight: Tensor, bias: Tensor, groups: number, eps = 1e-5): Tensor {
-  if (x.columns % groups !== 0)
-    throw shapeError('groupNorm', `${show(x.shape)} has ${x.columns} channels, which do not divide into ${groups} groups`);
-  const width = x.columns / groups;
-  const { mean, variance } = moments(x, { width });
-  return standardise(x, mean, variance, weight, bias, { eps, width });
-}
-
-export interface BatchNormOptions {
-  eps?: number;
-  /** Share of the batch in the running statistics. */
-  momentum?: number;
-}
-
-export interface BatchNormResult {
-  y: Tensor;
-  /** [channels] each; the variance is the unbiased one, as in torch. */
-  runningMeanAfter: Tensor;
-  runningVarAfter: Tensor;
-}
-
-/**
- * Batch norm in training: normalises each channel of x [batch, ..., channels] with the batch's own mean and (biased) variance,
- * then times weight [channels] plus bias [channels]; and moves the running statistics [channels]. @throws BackdropError E_SHAPE
- */
-export function batchNormTrain(
-  x: Tensor,
-  weight: Tensor,
-  bias: Tensor,
-  runningMean: Tensor,
-  runningVar: Tensor,
-  { eps = 1e-5, momentum = 0.1 }: BatchNormOptions = {},
-): BatchNormResult {
-  const count = x.images * x.rows;
-  if (count < 2) throw shapeError('batchNormTrain', `${show(x.shape)} has one value a channel; a batch's variance needs two`);
-  const { mean, variance, ...after } = batchMoments(x, runningMean, runningVar, momentum);
-  return { y: standardise(x, mean, variance, weight, bias, { eps, width: 1 }), ...after };
 }

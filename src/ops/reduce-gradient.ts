@@ -5,8 +5,7 @@ import type { Operation, Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { fold } from './common.ts';
 import { add, clamp, div, mul, pointwise, rows, scale, sub } from './pointwise.ts';
-import { factorOf, type MomentsAttributes, type Reduction, reduceColumns } from './reduce.ts';
-import { reshape } from './reshape.ts';
+import { factorOf, type Reduction, reduceColumns } from './reduce.ts';
 
 /** Of a maximum or minimum over columns or over rows: all to the first element that equals it. */
 const pickOperation: Operation<{ over: 'columns' | 'rows' }> = {
@@ -66,15 +65,9 @@ export const reduceRowsGradient: GradientRule<{ kind: Exclude<Reduction, 'var'> 
   [gradient],
 ) => [spread(x, y, gradient!, attributes.kind, 'rows')];
 
-/** d mean = 1 / count, d variance = 2 (x - mean) / count, for all elements of a group whatever column the gradient stands in. */
-export const momentsGradient: GradientRule<MomentsAttributes> = ({ inputs: [x], outputs: [mean], attributes }, gradients) => {
-  const { width, joinImages } = attributes;
-  const share = 1 / (x.rows * width * (joinImages ? x.images : 1));
-  const [ofMean, ofVariance] = gradients.map((g) => {
-    if (g === null || width === 1) return g;
-    const groups = reshape(g, [1, g.size / width, width]);
-    return reshape(pointwise(rows.repeated, [groups, reduceColumns(groups, 'sum')], [1]), g.shape);
-  });
+/** d mean = 1 / count, d variance = 2 (x - mean) / count. */
+export const momentsGradient: GradientRule<null> = ({ inputs: [x], outputs: [mean] }, [ofMean, ofVariance]) => {
+  const share = 1 / x.rows;
   const moved = ofMean && pointwise(rows.repeated, [x, ofMean], [share]);
   const turned = ofVariance && mul(scale(sub(x, mean), 2 * share), ofVariance);
   return [moved && turned ? add(moved, turned) : (moved ?? turned)];

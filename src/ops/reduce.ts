@@ -118,34 +118,22 @@ export const reduceRowsOperation: Operation<{ kind: Exclude<Reduction, 'var'> }>
   },
 };
 
-export interface MomentsAttributes {
-  /** Columns of a group: each group's statistics are common. */
-  width: number;
-  /** Are the images' statistics common? */
-  joinImages: boolean;
-  /** Share of the batch in the running statistics, where those are inputs. */
-  momentum?: number;
-}
-
-/** Inputs: x, and perhaps running mean and variance. Outputs: mean, variance, and what the running ones become. */
-export const momentsOperation: Operation<MomentsAttributes> = {
+export const momentsOperation: Operation<null> = {
   name: 'moments',
   denseOutputs: true,
 
-  infer([x, ...running], { joinImages }) {
-    const shape = [joinImages ? 1 : x.images, 1, x.columns];
-    return [{ shape }, { shape }, ...running.map(() => ({ shape: [x.columns] }))];
+  infer([x]) {
+    const shape = [x.images, 1, x.columns];
+    return [{ shape }, { shape }];
   },
 
-  lower({ inputs: [x, ...running], outputs: [mean, variance, ...after], attributes: { width, joinImages, momentum = 0 } }, context) {
+  lower({ inputs: [x], outputs: [mean, variance] }, context) {
     const unit: Unit = inVectors(x) ? 4 : 1;
     const chunk = chunkOf(x.rows);
     const chunks = Math.ceil(x.rows / chunk);
     const partial = [x.images, chunks, x.columns];
     const [chunkMean, chunkSquares] = [context.temporary(partial), context.temporary(partial)];
     const [gx, gy] = fold(Math.ceil(((x.columns / unit) * chunks) / 64));
-    const count = x.rows * x.images;
-    const offsetOf = (tensor: Tensor | undefined): number => tensor?.layout().offset ?? 0;
     return [
       launch(momentsShader, {
         label: 'chunks',
@@ -157,47 +145,18 @@ export const momentsOperation: Operation<MomentsAttributes> = {
       }),
       launch(joinMoments, {
         label: 'join',
-        consts: { IMAGES: joinImages ? 1 : 0, RUNNING: running.length > 0 ? 1 : 0 },
-        bind: {
-          ...{ chunk_mean: chunkMean, chunk_squares: chunkSquares, mean, variance },
-          running_mean: running[0],
-          running_variance: running[1],
-          mean_after: after[0] ?? context.temporary([4]),
-          variance_after: after[1] ?? context.temporary([4]),
-        },
-        params: {
-          ...{ images: x.images, rows: x.rows, columns: x.columns, chunk, chunks, width },
-          share: momentum,
-          variance_share: (momentum * count) / Math.max(count - 1, 1),
-          keep: 1 - momentum,
-          running_mean_offset: offsetOf(running[0]),
-          running_variance_offset: offsetOf(running[1]),
-          mean_after_offset: offsetOf(after[0]),
-          variance_after_offset: offsetOf(after[1]),
-        },
-        grid: [Math.ceil(x.columns / 64), joinImages ? 1 : x.images, 1],
+        bind: { chunk_mean: chunkMean, chunk_squares: chunkSquares, mean, variance },
+        params: { rows: x.rows, columns: x.columns, chunk, chunks },
+        grid: [Math.ceil(x.columns / 64), x.images, 1],
       }),
     ];
   },
 };
 
-/**
- * Mean and biased variance of each column of x [images, ..., columns] over the rows, [images, 1, columns] each; with
- * `joinImages` over all images too, [1, 1, columns]; with `width` over groups of that many adjacent columns, repeated for each.
- */
-export function moments(
-  x: Tensor,
-  { width = 1, joinImages = false }: Partial<Omit<MomentsAttributes, 'momentum'>> = {},
-): { mean: Tensor; variance: Tensor } {
-  const [mean, variance] = x.graph.add(momentsOperation, [x], { width, joinImages });
+/** Mean and biased variance of each column of each image of x [images, ..., columns] over the rows, [images, 1, columns] each. */
+export function moments(x: Tensor): { mean: Tensor; variance: Tensor } {
+  const [mean, variance] = x.graph.add(momentsOperation, [x], null);
   return { mean, variance };
-}
-
-/** Of each column over rows and images; and the running statistics [columns] moved by `momentum`, with the unbiased variance. */
-export function batchMoments(x: Tensor, runningMean: Tensor, runningVar: Tensor, momentum: number) {
-  const attributes = { width: 1, joinImages: true, momentum };
-  const [mean, variance, runningMeanAfter, runningVarAfter] = x.graph.add(momentsOperation, [x, runningMean, runningVar], attributes);
-  return { mean, variance, runningMeanAfter, runningVarAfter };
 }
 
 /** Over the last dimension: [..., columns] to [..., 1]. */

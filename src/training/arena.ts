@@ -7,7 +7,7 @@ import { type Gpu, limitError } from '../gpu/device.ts';
 import type { ParameterLocation } from '../graph/parameters.ts';
 
 /**
- * trained: AdamW changes it. statistics: its next value stands where a gradient would. watched: it has only a gradient's place,
+ * trained: AdamW changes it. statistics: the batch's own value stands where a gradient would. watched: it has only a gradient's place,
  * for numbers (the losses) that must be finite if a step is to be taken.
  */
 export type ArenaKind = 'trained' | 'statistics' | 'watched';

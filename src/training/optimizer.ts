@@ -27,9 +27,12 @@ export interface OptimizerOptions {
   average?: boolean;
   /** Keep a sum of gradients, for steps in several parts. */
   accumulation?: boolean;
-  /** Momentum of the batch norms' statistics; 0.1 when left out. */
+  /** Share of the batch in the batch norms' running statistics; `MOMENTUM` when left out. */
   momentum?: number;
 }
+
+/** Share of the batch in running statistics: torch's default, which RT-DETR's and DETR's models keep. */
+export const MOMENTUM = 0.1;
 
 /** What changes from step to step. */
 export interface StepSettings {
@@ -109,7 +112,7 @@ export class Optimizer {
       maxNorm: 0,
       average: true,
       accumulation: false,
-      momentum: 0.1,
+      momentum: MOMENTUM,
       ...options,
     } as const;
     const optimizer = new Optimizer(gpu, layout, all);
@@ -119,6 +122,7 @@ export class Optimizer {
 
   async #build(kernels: KernelCache): Promise<void> {
     const { layout } = this;
+    const { momentum } = this.#options;
     const counts = layout.segments.map((size) => Math.ceil(size / CHUNK));
     const chunks = counts.reduce((a, b) => a + b, 0);
     const sums = this.#buffer('chunk sums', chunks * 4);
@@ -167,7 +171,9 @@ export class Optimizer {
           v: at(this.secondMoments, segment),
           average: this.average ? at(this.average, segment) : { buffer: placeholder },
         };
-        return this.#launch(update, updateShader, bind, { base, length }, quads(length));
+        // Accumulated statistics have been moved already.
+        const moving = this.#total ? { keep: 0, share: 1 } : { keep: 1 - momentum, share: momentum };
+        return this.#launch(update, updateShader, bind, { base, length, ...moving }, quads(length));
       }),
     );
     if (!this.#total) return;
@@ -176,7 +182,6 @@ export class Optimizer {
       [this.#nextPart, 0],
     ] as const) {
       const kernel = await kernels.get({ shader: accumulateShader as Shader, consts: { FIRST } });
-      const keep = 1 - this.#options.momentum;
       list.push(
         ...each((segment, base, length) => {
           const bind = {
@@ -185,7 +190,13 @@ export class Optimizer {
             groups,
             total: at(this.#total!, segment),
           };
-          return this.#launch(kernel, accumulateShader as Shader, bind, { base, length, keep }, quads(length));
+          return this.#launch(
+            kernel,
+            accumulateShader as Shader,
+            bind,
+            { base, length, keep: 1 - momentum, share: momentum },
+            quads(length),
+          );
         }),
       );
     }

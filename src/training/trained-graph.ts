@@ -31,8 +31,8 @@ export interface LossGraph {
 }
 
 /**
- * Appends gradients to a graph. Results are the losses, each trained kernel parameter's gradient and each statistic's next value,
- * under the parameter's key.
+ * Appends gradients to a graph. Results are the losses, each trained kernel parameter's gradient and each statistic's value of this
+ * batch, under the parameter's key.
  * @throws BackdropError E_INPUT for a pattern of `freeze` that matches nothing, E_MODEL_CONFIG for an operation without a gradient
  */
 export function trainGraph({ graph, parameters, losses, statistics = [], seeds, freeze = [] }: LossGraph): TrainedGraph {
@@ -47,7 +47,7 @@ export function trainGraph({ graph, parameters, losses, statistics = [], seeds, 
   storeResults(graph, [
     [LOSSES, losses],
     ...trained.flatMap(({ tensors, kernelKeys }) => tensors.map((t, i): [string, Tensor] => [kernelKeys[i], found.get(t)!])),
-    ...statistics.map(({ kernelKeys, after }): [string, Tensor] => [kernelKeys[0], after]),
+    ...statistics.map(({ kernelKeys, batch }): [string, Tensor] => [kernelKeys[0], batch]),
   ]);
   return { graph, trained, statistics };
 }

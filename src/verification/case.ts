@@ -6,6 +6,8 @@ import type { HostArray } from '../graph/program.ts';
 import { Context } from '../nn/context.ts';
 import { ParameterTable, Scope } from '../nn/parameters.ts';
 import { Training } from '../nn/training.ts';
+import { add, scale } from '../ops/pointwise.ts';
+import { MOMENTUM } from '../training/optimizer.ts';
 import type { Get } from './adjoint.ts';
 import { isComputed } from './formula.ts';
 import type { GoldenTensor, OpsCase } from './golden.ts';
@@ -21,6 +23,10 @@ export interface Leaf {
   readonly get: Get;
   build(get: Get): ArrayLike<number>;
 }
+
+/** A running statistic after a batch, as the optimizer moves it. */
+export const moved = (running: Tensor, batch: Tensor, momentum = MOMENTUM): Tensor =>
+  add(scale(running, 1 - momentum), scale(batch, momentum));
 
 /** Thrown by a builder whose operation exists, but not what this case asks of it. */
 export class Later extends Error {}
@@ -228,8 +234,8 @@ export class CaseBuilder {
   }
 
   takeStatistics(): void {
-    for (const { name, after, toPyTorch } of this.#training?.statistics ?? []) {
-      this.output(this.#inputOf(name).replace(/^b:/, 'b_after:'), after, (values) => toPyTorch([values]));
+    for (const { name, tensors, batch, toPyTorch } of this.#training?.statistics ?? []) {
+      this.output(this.#inputOf(name).replace(/^b:/, 'b_after:'), moved(tensors[0], batch), (values) => toPyTorch([values]));
     }
   }
 

@@ -9,6 +9,7 @@ import type { ModelConfig } from '../models/configs.ts';
 import { buildModel, type DetectionTransformer } from '../models/rt-detr.ts';
 import { CriterionHost } from '../training/criterion-host.ts';
 import { attentionGroups, denoisingLayout, denoisingQueries } from '../training/denoising.ts';
+import { MOMENTUM } from '../training/optimizer.ts';
 import { mostTargets, type Targets } from '../training/targets.ts';
 import { type TracedStep, traceStep } from '../training/trace.ts';
 import { LOSSES } from '../training/trained-graph.ts';
@@ -245,7 +246,9 @@ async function compareStatistics(
     const name = /^buffer_after\/(.*running_(?:mean|var))$/.exec(tensor)?.[1];
     if (name === undefined) continue;
     const update = byName.get(name);
-    const ours = update?.toPyTorch(update.kernelKeys.map((key) => results.get(key)!)) ?? (await before.readFloat32(name));
+    const running = await before.readFloat32(name);
+    const batch = update?.toPyTorch(update.kernelKeys.map((key) => results.get(key)!));
+    const ours = batch ? running.map((value, i) => (1 - MOMENTUM) * value + MOMENTUM * batch[i]) : running;
     reports.push(compareModel(name, 'rel L2', ours, await source.readFloat32(tensor), GATES.eval.stage, undefined, 'float32'));
   }
   return reports;

@@ -27,7 +27,7 @@ export interface TrainingRequest {
 export interface TrainingReply {
   /** `logits` and `boxes` of the selected queries by layer, `encoder.*`, `denoising.*`. */
   outputs: Record<string, HostArray>;
-  /** Running statistics after the step, by PyTorch's name. */
+  /** What the running statistics move towards, by PyTorch's name. */
   statistics: Record<string, Float32Array>;
   /** By PyTorch's name; parameters that the seeds do not depend on are absent. */
   gradients: Record<string, Float32Array>;
@@ -70,7 +70,7 @@ register<TrainingRequest>('training', async ({ config, batch, denoising, seeds =
   traced.denoising.forEach((pair, i) => {
     show(`denoising${i}`, pair);
   });
-  for (const { name, after } of traced.statistics) graph.output(name, after);
+  for (const { name, batch } of traced.statistics) graph.output(name, batch);
   const trained = trainableParameters(graph, model.parameters);
   const sources = { first: traced.layers[0], last: traced.layers[traced.layers.length - 1], encoder: traced.encoder };
   const pairs = seeds.map((seed) => (seed === 'denoising' ? traced.denoising[0] : sources[seed]));

@@ -95,24 +95,56 @@ const standardised =
     ];
   };
 
-describe('batchNormTrain', () => {
-  it.each([[[2, 3, 5, 7]], [[4, 1, 1, 8]], [[1, 9, 9, 4]], [[2, 4]]])('%j', async (shape) => {
-    const columns = shape.at(-1)!;
-    const statistics = [0, 1].map(() => ({ data: new Float32Array(columns).fill(1), shape: [columns] }));
-    const inputs = [...withWeights(shape, 6), ...statistics];
-    const given = { op: 'batchNormTrain', inputs, outputs: [shape], wanted: [0, 1, 2], forward: standardised(shape, 1, true), depth: 60 };
+describe.each(['whole', 'chunks'])('batchNormTrain, %s', (batchNorm) => {
+  const options = { variants: { batchNorm } };
+  const made = batchNorm === 'whole' ? ['norm/batch-norm-gradient'] : ['sums', 'shares', 'gradient'].map((s) => `norm/standardise-${s}`);
+
+  it.each([[[2, 3, 5, 7]], [[4, 1, 1, 8]], [[1, 9, 9, 4]], [[2, 4]], [[1, 2, 3, 20]]])('%j', async (shape) => {
+    const forward = standardised(shape, 1, true);
+    const given = { op: 'batchNormTrain', inputs: withWeights(shape, 6), outputs: [shape], wanted: [0, 1, 2], forward, depth: 60, options };
     // Of two values the normalised ones are nearly -1 and 1 whatever they are: the gradient is what is left of terms of size 1.
-    if (columns === 4 && shape.length === 2) Object.assign(given, { floor: 4e-6 });
+    if (shape.at(-1) === 4 && shape.length === 2) Object.assign(given, { floor: 4e-6 });
     const { kernels } = await expectGradients(given);
-    expect(kernels.filter((k) => /standardise-/.test(k)).length).toBe(3);
+    expect(kernels.filter((k) => /gradient|sums|shares/.test(k))).toEqual(made);
   });
 
-  it('with a ReLU behind it, and a common offset', async () => {
+  it('with a common offset', async () => {
     const shape = [2, 4, 3, 8];
-    const statistics = [0, 1].map(() => ({ data: new Float32Array(8).fill(1), shape: [8] }));
-    const inputs = [...withWeights(shape, 7, 20), ...statistics];
-    const given = { op: 'batchNormTrain', inputs, outputs: [shape], wanted: [0, 1, 2], forward: standardised(shape, 1, true), depth: 400 };
-    await expectGradients(given);
+    const given = { op: 'batchNormTrain', inputs: withWeights(shape, 7, 20), outputs: [shape], wanted: [0, 1, 2] };
+    await expectGradients({ ...given, forward: standardised(shape, 1, true), depth: 400, options });
+  });
+
+  it('goes through the activation and to the residual', async () => {
+    for (const columns of [8, 3]) {
+      const shape = [2, 3, 3, columns];
+      const residual = { data: random(8).array(18 * columns), shape };
+      const silu: Forward = ([x, weight, bias, behind]) => [
+        Float64Array.from(standardised(shape, 1, true)([x, weight, bias])[0], (v, i) => {
+          const sum = v + (behind?.[i] ?? 0);
+          return sum / (1 + Math.exp(-sum));
+        }),
+      ];
+      const given = { op: 'batchNormTrain', attributes: { activation: 'silu' }, outputs: [shape], forward: silu, depth: 80, options };
+      await expectGradients({ ...given, inputs: withWeights(shape, 9), wanted: [0, 1, 2] });
+      await expectGradients({ ...given, inputs: [...withWeights(shape, 9), residual], wanted: [0, 1, 2, 3] });
+      const added: Forward = ([x, weight, bias, behind]) => [
+        Float64Array.from(standardised(shape, 1, true)([x, weight, bias])[0], (v, i) => v + behind[i]),
+      ];
+      await expectGradients({
+        ...given,
+        attributes: {},
+        forward: added,
+        inputs: [...withWeights(shape, 9), residual],
+        wanted: [0, 1, 2, 3],
+      });
+    }
+  });
+
+  it('reads windows', async () => {
+    const shape = [2, 3, 4, 8];
+    const given = { op: 'batchNormTrain', inputs: withWeights(shape, 10), outputs: [shape], wanted: [0, 1, 2], depth: 60, options };
+    for (const margin of [3, 4])
+      await expectGradients({ ...given, forward: standardised(shape, 1, true), margins: { 0: margin, seed: margin } });
   });
 });
 

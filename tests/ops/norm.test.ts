@@ -260,7 +260,8 @@ describe('groupNorm', () => {
   });
 });
 
-describe('batchNormTrain', () => {
+describe.each(['whole', 'chunks'])('batchNormTrain, %s', (batchNorm) => {
+  const options = { variants: { batchNorm } };
   const cases: [number[], number][] = [
     [[2, 5, 9, 7], 0],
     [[4, 1, 1, 16], 0],
@@ -268,34 +269,71 @@ describe('batchNormTrain', () => {
     [[2, 8, 8, 4], 100],
     [[2, 1, 1, 5], 0],
     [[3, 33, 31, 8], -20],
+    [[1, 3, 3, 44], 1],
   ];
   it.each(cases)('%j offset %d', async (shape, offset) => {
     const columns = shape[3];
     const inputs = inputsOf(shape, 13, 1, offset);
-    const r = random(14);
-    const running = [r.array(columns), r.array(columns).map(Math.abs)];
-    inputs.push(...running.map((data) => ({ data, shape: [columns] })));
-    const momentum = 0.25;
-    const { outputs } = await runOp('batchNormTrain', inputs, { momentum }, { outputs: 3 });
-    const of = (x: Float32Array) => standardised(x, shape[0], columns, 1, true, f32(inputs[1]), f32(inputs[2]));
-    const expected = of(f32(inputs[0]));
-    // The statistics carry the rounding of a few additions of x itself, whatever the number of rows: chunks are centred.
+    const { outputs, kernels } = await runOp('batchNormTrain', inputs, {}, { outputs: 3, ...options });
+    expect(kernels.length).toBe(batchNorm === 'whole' ? 1 : 3);
+    const x = f32(inputs[0]);
+    const of = (values: Float32Array) => standardised(values, shape[0], columns, 1, true, f32(inputs[1]), f32(inputs[2]));
+    const expected = of(x);
+    // The statistics carry the rounding of a few additions of x itself, whatever the number of rows: chunks and lanes are centred.
     const tolerance = { depth: 4, floor: 1e-6 };
     expectClose(outputs[0].data, expected, tolerance);
-    const moved = (old: Float32Array, now: number[], factor: number) => ({
-      value: now.map((v, c) => old[c] * (1 - momentum) + v * factor * momentum),
-      magnitude: now.map((v, c) => Math.abs(old[c]) + Math.abs(v) + Math.abs(offset)),
+    const terms = x.reduce((sum, v) => sum + Math.abs(v), 0) / x.length;
+    const batch = (now: number[], factor: number) => ({
+      value: now.map((v) => v * factor),
+      magnitude: now.map((v) => Math.abs(v) + terms),
     });
     const unbiased = expected.count / (expected.count - 1);
-    expectClose(outputs[1].data, moved(running[0], expected.means, 1), { depth: 4 });
-    expectClose(outputs[2].data, moved(running[1], expected.variances, unbiased), { depth: 6 });
-    if (expected.count < 100) expectFar(outputs[2].data, moved(running[1], expected.variances, 1), { depth: 6 });
-    const shifted = f32(inputs[0]).map((v, i) => (i === 0 ? v + 1 : v));
+    expectClose(outputs[1].data, batch(expected.means, 1), { depth: 4 });
+    expectClose(outputs[2].data, batch(expected.variances, unbiased), { depth: 6 });
+    if (expected.count < 100) expectFar(outputs[2].data, batch(expected.variances, 1), { depth: 6 });
+    const shifted = x.map((v, i) => (i === 0 ? v + 1 : v));
     expectFar(outputs[0].data, of(shifted), tolerance);
   });
 
-  it('refuses one value a channel', async () => {
+  it('a residual and an activation come behind it, in the same launch', async () => {
+    for (const columns of [8, 5]) {
+      const shape = [2, 4, 3, columns];
+      const inputs = inputsOf(shape, 15);
+      const residual = { data: random(16).array(2 * 12 * columns), shape };
+      const { outputs, kernels } = await runOp('batchNormTrain', [...inputs, residual], { activation: 'silu' }, { outputs: 3, ...options });
+      expect(kernels.length).toBe(batchNorm === 'whole' ? 1 : 3);
+      const { value } = standardised(f32(inputs[0]), 2, columns, 1, true, f32(inputs[1]), f32(inputs[2]));
+      const sums = Array.from(value, (v, i) => v + residual.data[i]);
+      const expected = { value: sums.map((v) => v / (1 + Math.exp(-v))), magnitude: sums.map((v) => Math.abs(v) + 2) };
+      expectClose(outputs[0].data, expected, { depth: 8 });
+      expectFar(outputs[0].data, { ...expected, value: Array.from(value, (v) => v / (1 + Math.exp(-v))) }, { depth: 8 });
+    }
+  });
+
+  it('reads and writes windows', async () => {
+    const shape = [2, 5, 4, 8];
+    const inputs = inputsOf(shape, 17);
+    const expected = standardised(f32(inputs[0]), 2, 8, 1, true, f32(inputs[1]), f32(inputs[2]));
+    for (const margin of [3, 4]) {
+      const sides = { left: margin, right: margin };
+      const { outputs } = await runOp('batchNormTrain', inputs, {}, { inputWindows: { 0: sides }, outputWindow: sides, ...options });
+      expectClose(outputs[0].data, expected, { depth: 4, floor: 1e-6 });
+    }
+  });
+});
+
+describe('batchNormTrain', () => {
+  it('takes the launch of its own where columns are short', async () => {
+    const { kernels } = await runOp('batchNormTrain', inputsOf([1, 128, 128, 4], 18), {}, { outputs: 3 });
+    expect(kernels).toEqual(['norm/batch-norm']);
+    const long = await runOp('batchNormTrain', inputsOf([1, 129, 128, 4], 18), {}, { outputs: 3 });
+    expect(long.kernels).toEqual(['reduce/moments', 'norm/standardise-table', 'norm/standardise']);
+  });
+
+  it('refuses one value a channel, and a residual of another shape', async () => {
     const inputs = inputsOf([1, 1, 1, 4], 1);
-    await expect(runOp('batchNormTrain', [...inputs, ...inputs.slice(1)].slice(0, 5))).rejects.toThrow(/one value a channel/);
+    await expect(runOp('batchNormTrain', inputs)).rejects.toThrow(/one value a channel/);
+    const residual = { data: new Float32Array(8), shape: [1, 1, 2, 4] };
+    await expect(runOp('batchNormTrain', [...inputsOf([1, 2, 2, 4], 1), residual])).rejects.toThrow(/residual/);
   });
 });

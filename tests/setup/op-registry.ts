@@ -10,7 +10,7 @@ import { gradients } from '../../src/ops/gradient.ts';
 import { gridSample } from '../../src/ops/grid-sample.ts';
 import { crossEntropy, giouLoss, l1Loss, matcherCost } from '../../src/ops/losses.ts';
 import { matmul } from '../../src/ops/matmul.ts';
-import { batchNormTrain, groupNorm, layerNorm, logSoftmax, softmax } from '../../src/ops/norm.ts';
+import { layerNorm, logSoftmax, softmax } from '../../src/ops/norm.ts';
 import { pointwise, rows } from '../../src/ops/pointwise.ts';
 import { avgPool2d, globalAvgPool, maxPool2d } from '../../src/ops/pool.ts';
 import { imageToTensor } from '../../src/ops/preprocess.ts';
@@ -19,6 +19,7 @@ import { moments, reduceAll, reduceColumns, reduceRows } from '../../src/ops/red
 import { permute, reshape } from '../../src/ops/reshape.ts';
 import { resizeBilinear, resizeNearest } from '../../src/ops/resize.ts';
 import { channelAttention, rfFuse, rfSpatial, rfStatistics } from '../../src/ops/rfcbam.ts';
+import { batchNormTrain, groupNorm } from '../../src/ops/standardise.ts';
 import { topk } from '../../src/ops/topk.ts';
 import { windowAttention } from '../../src/ops/window-attention.ts';
 
@@ -41,11 +42,14 @@ export const operations: Record<string, OpBuilder> = {
   softmax: ([x]) => [softmax(x)],
   logSoftmax: ([x]) => [logSoftmax(x)],
   groupNorm: ([x, weight, bias], { groups, eps }) => [groupNorm(x, weight, bias, groups, eps)],
-  batchNormTrain: ([x, weight, bias, mean, variance], options) => Object.values(batchNormTrain(x, weight, bias, mean, variance, options)),
+  batchNormTrain: ([x, weight, bias, residual], { eps, activation }) =>
+    Object.values(
+      batchNormTrain(x, weight, bias, { eps, residual, activation: activation ? rows[activation as keyof typeof rows] : null }),
+    ),
   reduceColumns: ([x], { kind }) => [reduceColumns(x, kind)],
   reduceRows: ([x], { kind }) => [reduceRows(x, kind)],
   reduceAll: ([x], { kind }) => [reduceAll(x, kind)],
-  moments: ([x], options) => Object.values(moments(x, options)),
+  moments: ([x]) => Object.values(moments(x)),
   maxPool2d: ([x], options) => [maxPool2d(x, options)],
   avgPool2d: ([x], options) => [avgPool2d(x, options)],
   globalAvgPool: ([x]) => [globalAvgPool(x)],

@@ -1,12 +1,13 @@
 /** Golden cases of pooling and resizing. */
 import type { Tensor } from '../../graph/graph.ts';
 import { conv2d } from '../../ops/conv2d.ts';
-import { batchNormTrain, softmax } from '../../ops/norm.ts';
-import { mul, relu } from '../../ops/pointwise.ts';
+import { softmax } from '../../ops/norm.ts';
+import { mul, rows } from '../../ops/pointwise.ts';
 import { avgPool2d, globalAvgPool, maxPool2d } from '../../ops/pool.ts';
 import { pixelShuffle, pixelUnshuffle, unfold } from '../../ops/rearrange.ts';
 import { permute, reshape } from '../../ops/reshape.ts';
 import { resizeBilinear, resizeNearest } from '../../ops/resize.ts';
+import { batchNormTrain } from '../../ops/standardise.ts';
 import type { CaseBuilder, CaseRecipe } from '../case.ts';
 import { toNhwc, transpose } from '../layout.ts';
 
@@ -79,8 +80,7 @@ export const poolCases: Record<string, CaseRecipe> = {
     const [scale, shift] = ['bn_w', 'bn_b'].map((name) =>
       b.parameter(name, [channels * taps], (values) => transpose(values, [channels, taps], [1, 0])),
     );
-    const none = b.computed('no statistics', [channels * taps], [], () => new Float32Array(channels * taps));
-    const features = relu(batchNormTrain(maps, scale, shift, none, none, { eps: b.attr('eps', 1e-5) }).y);
+    const features = batchNormTrain(maps, scale, shift, { eps: b.attr('eps', 1e-5), activation: rows.relu }).y;
     const weighted = mul(tapsLast(features), softmax(tapsLast(weights)));
     const [n, h, w] = maps.shape;
     const laid = pixelShuffle(reshape(weighted, [n, h, w, channels * taps]), k);

@@ -14,12 +14,12 @@ struct Params {
   chunks: u32,
   width: u32,
   count: f32,
-  weight_offset: u32,
+  table_batch: u32, // 0 where all images share the table of mean, scale, weight, bias
   sums_offset: u32,
 }
 
 @group(0) @binding(0) var<storage, read> sums: array<f32>;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;
+@group(0) @binding(1) var<storage, read> table: array<f32>;
 @group(0) @binding(2) var<storage, read_write> shares: array<f32>;
 @group(0) @binding(3) var<uniform> params: Params;
 
@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let last_image = select(group.y, params.images - 1u, IMAGES == 1u);
   var sum = vec2f();
   for (var image = first_image; image <= last_image; image++) {
-    for (var k = first; k < first + params.width; k++) { sum += chunks_of(image, k) * weight[params.weight_offset + k]; }
+    for (var k = first; k < first + params.width; k++) { sum += chunks_of(image, k) * table[image * params.table_batch + 2u * params.columns + k]; }
   }
   let share = sum / params.count;
   shares[group.y * 2u * params.columns + c] = share.x;
