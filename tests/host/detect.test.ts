@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -64,8 +64,32 @@ describe('backdrop detect', () => {
     expect(status).toBe(0);
   });
 
+  it('looks at the sample scenes with the embedded model when nothing is named', () => {
+    const { status, stdout } = run('--json', '--threshold', '0.4');
+    expect(status).toBe(0);
+    const results = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; image?: string; detections?: { label: string }[] })
+      .filter(({ type }) => type === 'detections');
+    const { images, annotations, categories } = JSON.parse(readFileSync(join(root, 'demo/samples/test.json'), 'utf8')) as {
+      images: { id: number; file_name: string }[];
+      annotations: { image_id: number; category_id: number }[];
+      categories: { id: number; name: string }[];
+    };
+    expect(results).toHaveLength(images.length);
+    // What the labels name and the model finds, by kind: most of it, or this is not the trained model.
+    const kinds = images.map(({ id, file_name }) => {
+      const ids = new Set(annotations.filter(({ image_id }) => image_id === id).map(({ category_id }) => category_id));
+      const named = categories.filter((category) => ids.has(category.id)).map(({ name }) => name);
+      const found = new Set(results.find(({ image }) => image?.endsWith(file_name))?.detections?.map(({ label }) => label));
+      return { named: named.length, found: named.filter((name) => found.has(name)).length };
+    });
+    const sum = (key: 'named' | 'found') => kinds.reduce((total, kind) => total + kind[key], 0);
+    expect(sum('found')).toBeGreaterThan(sum('named') / 2);
+  });
+
   it.each([
-    ['no weights option', () => [picture], 2, 'needs --weights'],
     ['no such weights', () => [picture, '--weights', join(folder, 'none')], 1, 'E_FILE_MISSING'],
     ['no such picture', () => [join(folder, 'none.jpg'), '--weights', weights], 1, 'E_IMAGE'],
     ['a size that is no multiple of 32', () => [picture, '--weights', weights, '--size', '100'], 2, 'a multiple of 32'],

@@ -7,11 +7,12 @@ import { openNodeFile } from '../../../weights-tools/node-files.ts';
 import { BackdropError } from '../../errors.ts';
 import { models } from '../../models/configs.ts';
 import { adapterName } from '../adapter-name.ts';
-import { numberOption, textOption, usageError } from '../args.ts';
+import { numberOption, textOption } from '../args.ts';
 import type { Command } from '../cli.ts';
 import type { DetectReply, DetectRequest, DetectTimings, LoadProgress, LoadReply, LoadRequest } from '../detect-messages.ts';
 import { outputNames, writeFileAtomic } from '../files.ts';
 import { exitCodeOf, type Io, reportError } from '../io.ts';
+import { embeddedModel, sampleScenes } from '../packaged.ts';
 import type { PageSession } from '../session.ts';
 import { softwareWarning, withSession } from '../with-session.ts';
 
@@ -19,15 +20,20 @@ export const detect: Command = {
   spec: {
     name: 'detect',
     summary: 'find objects in pictures',
-    usage: 'IMAGE... --weights FILE [options]',
+    usage: '[IMAGE...] [--weights FILE] [options]',
     description: [
       'Prints score, label and box of every object, in pixels of the original picture, and writes each picture with its boxes ' +
         'as a PNG. Nothing leaves this machine. One bad picture does not stop the others; the exit code is then 1.',
+      'Without --weights the embedded model looks (16 classes of painted scenes), without a picture it looks at the sample scenes.',
       `Models: ${[...models.keys()].join(', ')}.`,
     ].join('\n'),
-    positionals: { name: 'picture', min: 1, max: 100_000 },
+    positionals: { name: 'picture', min: 0, max: 100_000 },
     options: {
-      weights: { type: 'string', value: 'FILE', help: 'the trained model: .safetensors, .pth or .pt, as PyTorch or Hugging Face write it' },
+      weights: {
+        type: 'string',
+        value: 'FILE',
+        help: 'the trained model: .safetensors, .pth or .pt, as PyTorch or Hugging Face write it (default: embedded)',
+      },
       model: { type: 'string', value: 'NAME', help: 'the architecture, such as association-detr-r34 (default: what the file says)' },
       classes: { type: 'string', value: 'FILE', help: "names of the classes, one a line (default: the file's, or COCO's 80)" },
       threshold: { type: 'string', value: 'N', help: 'least score, 0 to 1 (default 0.5)' },
@@ -40,16 +46,15 @@ export const detect: Command = {
       out: { type: 'string', value: 'DIR', help: 'folder for the annotated pictures (default detections; with --json none)' },
     },
     examples: [
+      'backdrop detect',
       'backdrop detect photo.jpg --weights model.safetensors',
       'backdrop detect *.jpg --weights rtdetr_r50vd_6x_coco.pth --threshold 0.3 --out boxes',
       'backdrop detect photo.jpg --weights model.safetensors --json > boxes.jsonl',
     ],
   },
   async run(args, io) {
-    const images = args.positionals;
-    const weights = textOption(args, 'weights');
-    if (!weights)
-      throw usageError('detect needs --weights FILE', 'It names the file of the trained model; "backdrop detect --help" has examples.');
+    const images = args.positionals.length > 0 ? args.positionals : sampleScenes();
+    const weights = textOption(args, 'weights') ?? embeddedModel;
     const threshold = numberOption(args, 'threshold', 0.5, { min: 0, max: 1 });
     const size = numberOption(args, 'size', 0, { min: 32, max: 4096, integer: true, multipleOf: 32 }) || undefined;
     const maxResults = numberOption(args, 'max', 300, { min: 1, max: 300, integer: true });
