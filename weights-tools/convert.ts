@@ -44,7 +44,7 @@ export interface Conversion {
 }
 
 /** Keys of what Backdrop stores beside the weights. */
-export const METADATA = { classes: 'classes', model: 'model' } as const;
+export const METADATA = { classes: 'classes', model: 'model', config: 'config' } as const;
 
 const FLOATS = new Set(['f32', 'f16', 'bf16', 'f64']);
 
@@ -139,7 +139,7 @@ export function convertCheckpoint(file: TensorSource, options: ConvertOptions): 
   const model = architecture.model;
   const chunks =
     options.format === 'safetensors'
-      ? safetensorsChunks(tensors, read, metadataOf(options.classes ?? classNamesOf(file), model))
+      ? safetensorsChunks(tensors, read, metadataOf(options.classes ?? classNamesOf(file), model, ownConfig(file, options)))
       : writePth(pthRoot(tensors, read, options, options.classes ?? classNamesOf(file), model));
   return { architecture, chunks, tensors, nonFinite, messages, ...(report ? { report } : {}) };
 }
@@ -161,8 +161,19 @@ function checkClasses(classes: readonly string[] | undefined, architecture: Arch
   }
 }
 
-function metadataOf(classes: readonly string[] | undefined, model: string | undefined): Map<string, string> {
-  const metadata = new Map([['format', 'pt']]);
+/** What a file that Backdrop trained says about its model, where the copy holds the same tensors under the same names. */
+function ownConfig({ metadata }: TensorSource, { names, expected }: ConvertOptions): Map<string, string> {
+  const same = names !== 'hugging-face' && expected === undefined;
+  const kept = same ? [METADATA.model, METADATA.config].map((key) => [key, metadata.get(key)] as const) : [];
+  return new Map(kept.flatMap(([key, value]) => (value === undefined ? [] : [[key, value] as const])));
+}
+
+function metadataOf(
+  classes: readonly string[] | undefined,
+  model: string | undefined,
+  own: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const metadata = new Map([['format', 'pt'], ...own]);
   if (classes) metadata.set(METADATA.classes, JSON.stringify(classes));
   if (model) metadata.set(METADATA.model, model);
   return metadata;

@@ -54,6 +54,14 @@ describe('the model of a file', () => {
     expect(modelFor(fileOf('rtdetr-r18', undefined, { model: 'somebody else’s' })).name).toBe('rtdetr-r18');
   });
 
+  it('the size it was trained at is the size it looks at', () => {
+    const stored = (size: unknown) => fileOf('rtdetr-r18', undefined, { model: 'rtdetr-r18', config: JSON.stringify({ size }) });
+    expect(modelFor(stored([192, 320])).size).toEqual([192, 320]);
+    expect(modelFor(stored([192, 320]), 'rtdetr-r18').size).toEqual([640, 640]);
+    for (const size of [[100, 100], [192], 'big', [-32, 32]]) expect(modelFor(stored(size)).size).toEqual([640, 640]);
+    expect(modelFor(fileOf('rtdetr-r18', undefined, { model: 'rtdetr-r18', config: '{' })).size).toEqual([640, 640]);
+  });
+
   it('what inference does not read may be there or not', () => {
     const lean = (tensors: Shapes) => {
       for (const name of [...tensors.keys()])

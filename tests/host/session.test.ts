@@ -12,7 +12,8 @@ const profiles = () => readdirSync(tmpdir()).filter((name) => name.startsWith('b
 
 beforeAll(async () => {
   files = await buildTestPage();
-});
+  // Bundles the whole library: seconds, more on a busy machine.
+}, 120_000);
 
 describe('a page session', { timeout: 60_000 }, () => {
   let session: PageSession;

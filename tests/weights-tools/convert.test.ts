@@ -28,6 +28,17 @@ describe('converting', () => {
     expect(written.tensors.size).toBe(2 * modelKeys('tiny-v1').size);
     expect(written.metadata.get('last_epoch')).toBe('-1');
   });
+  it('keeps what a file of Backdrop says of its model, under its own names only', async () => {
+    const metadata = new Map([
+      ['model', 'rtdetr-r18'],
+      ['config', '{"size":[192,192]}'],
+      ['other', 'gone'],
+    ]);
+    const source = { ...tiny(), metadata };
+    const kept = await convert({ format: 'safetensors', dtype: 'f16' }, source);
+    expect([kept.metadata.get('config'), kept.metadata.get('other')]).toEqual(['{"size":[192,192]}', undefined]);
+    expect((await convert({ format: 'safetensors', names: 'hugging-face' }, source)).metadata.get('config')).toBeUndefined();
+  });
   it('picks the averaged weights out of a training checkpoint', async () => {
     const source = await openCheckpoint(fixture('golden/training-state.pth'));
     const written = await convert({ format: 'safetensors' }, source);
