@@ -91,18 +91,6 @@ function nearest(tensors: Shapes): { config: ModelConfig; differences: FitDiffer
   return best;
 }
 
-/** The input size that a file trained by Backdrop says it was trained at; null where it says none. */
-function storedSize(config: string | undefined): readonly [number, number] | null {
-  try {
-    const { size } = JSON.parse(config ?? '{}') as { size?: unknown };
-    const sides = Array.isArray(size) && size.length === 2 && size.every((side) => Number.isInteger(side) && side > 0 && side % 32 === 0);
-    return sides ? (size as [number, number]) : null;
-  } catch {
-    // Another program's metadata.
-    return null;
-  }
-}
-
 /**
  * The model asked for, else the one that the metadata names, else the published one that names and shapes fit best; whether they
  * do fit is another question. Of a model given by name, the number of classes and the Association Encoder's switches are the file's.
@@ -116,8 +104,7 @@ export function configFor(source: WeightSource, model?: string | ModelConfig): M
   if (asked !== undefined) {
     const { classes, associationEncoder } = changesFor(tensors);
     const encoder = associationEncoder && modelConfig(asked).associationEncoder ? { associationEncoder } : {};
-    const size = model === undefined ? storedSize(source.metadata?.get('config')) : null;
-    return modelConfig(asked, { ...(classes ? { classes } : {}), ...encoder, ...(size ? { size } : {}) });
+    return modelConfig(asked, { ...(classes ? { classes } : {}), ...encoder });
   }
   const found = nearest(tensors);
   if (found) return found.config;

@@ -22,7 +22,6 @@ describe('arguments', () => {
     expect(parse('a.jpg', '--weights', 'w', 'b.jpg', '--json')).toEqual({
       positionals: ['a.jpg', 'b.jpg'],
       values: { weights: 'w', json: true },
-      lists: {},
     });
     expect(parse('--weights=--odd', 'a.jpg').values.weights).toBe('--odd');
     expect(parse('a.jpg', '--', '--b.jpg').positionals).toEqual(['a.jpg', '--b.jpg']);
