@@ -64,7 +64,9 @@ it('holds what is run and read, and nothing else', () => {
     'host/cli.js',
     'host/page.js',
     'demo/index.html',
-    'demo/weights-worker.js',
+    'demo/engine-worker.js',
+    'demo/model/association-detr-nano.safetensors',
+    'demo/samples/test.json',
   ];
   expect(paths).toEqual(
     expect.arrayContaining([...wanted.map((name) => `dist/${name}`), 'src/host/backdrop.mjs', 'shaders/gemm/workgroup.wgsl']),

@@ -35,7 +35,7 @@ describe('formats of saved detections', () => {
 
   it('YOLO lines have the middle and the size as shares of the picture', () => {
     const [first, second, end] = asYolo(looked).split('\n');
-    expect(first).toBe('0 0.175308 0.300000 0.250615 0.200000 0.876543');
+    expect(first).toBe('0 0.175307 0.300000 0.250615 0.200000 0.876543');
     expect(second).toBe('1 0.500000 0.500000 1.000000 1.000000 0.500000');
     expect(end).toBe('');
     expect(asYolo({ ...looked, detections: [] })).toBe('');
