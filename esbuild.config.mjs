@@ -62,7 +62,7 @@ const demoFiles = [
   'icon-192.png',
   'icon-512.png',
   'samples',
-  'model',
+  'model/association-detr-nano.safetensors',
 ];
 
 /** Latest change of a file, or of anything below a folder: deletions show in the folder's own time. @param {string} path @returns {number} */
