@@ -3,11 +3,14 @@ import { type Gpu, openDevice } from '../gpu/device.ts';
 import { KernelCache } from '../gpu/kernels.ts';
 import { type KernelTiming, median, profileSteps, type StepTiming } from '../gpu/profiler.ts';
 import { Graph } from '../graph/graph.ts';
+import { targetOf } from '../graph/lower.ts';
 import { ParameterStore } from '../graph/parameters.ts';
 import { formatPlan } from '../graph/plan.ts';
 import { Program, type ProgramStatistics } from '../graph/program.ts';
+import type { Recompute } from '../graph/recompute.ts';
 import { buildModel } from '../models/rt-detr.ts';
-import { TrainingStep } from '../training/step.ts';
+import { planStep, type StepMemory } from '../training/memory.ts';
+import { type TrainingConfig, TrainingStep } from '../training/step.ts';
 import type { Targets } from '../training/targets.ts';
 import { forwardMilliseconds } from './run-model.ts';
 import type { BenchProgress } from './run-ops.ts';
@@ -19,6 +22,7 @@ export interface TrainRequest {
   batch: number;
   rounds: number;
   variants: Record<string, string>;
+  recompute: Recompute;
 }
 
 export interface TrainReport {
@@ -35,8 +39,10 @@ export interface TrainReport {
   /** With the optimizer's. */
   dispatches: number;
   forwardDispatches: number;
-  /** Bytes of parameters, gradients, moments and average. */
-  arenaBytes: number;
+  recompute: Recompute;
+  /** Planned with the recomputation asked for, and with none. */
+  memory: StepMemory;
+  keptMemory: StepMemory;
   /** Milliseconds, with nothing compiled. */
   build: number;
   /** Buffers, bind groups and pipelines that the timed steps created, and read-backs a step. */
@@ -62,7 +68,7 @@ function benchTargets(batch: number, classes: number): Targets[] {
 export async function benchTraining(request: TrainRequest, progress: (value: BenchProgress) => void): Promise<TrainReport> {
   const gpu = await openDevice();
   const kernels = new KernelCache(gpu);
-  const { model: name, size, batch, rounds, variants } = request;
+  const { model: name, size, batch, rounds, variants, recompute } = request;
   try {
     const model = buildModel(name);
     const source = benchSource(model.parameters);
@@ -70,7 +76,8 @@ export async function benchTraining(request: TrainRequest, progress: (value: Ben
       progress({ label: `${name}: compiling`, fraction: compiled / total });
     const begin = performance.now();
     const program = { variants, onProgress };
-    const step = await TrainingStep.build(gpu, kernels, model, source, { batch, size: [size, size], maxTargets: 16, program });
+    const config: TrainingConfig = { batch, size: [size, size], maxTargets: 16, program, recompute };
+    const step = await TrainingStep.build(gpu, kernels, model, source, config);
     const build = performance.now() - begin;
     const parameters = new ParameterStore(gpu, source);
     const graph = new Graph();
@@ -108,16 +115,17 @@ export async function benchTraining(request: TrainRequest, progress: (value: Ben
       once: ({ kernel }) => counting.has(kernel),
       onProgress: (done, total) => progress({ label: `${name}: timing its kernels`, fraction: done / total }),
     });
-    const { optimizer } = step;
-    const arenas = [optimizer.parameters, optimizer.gradients, optimizer.firstMoments, optimizer.secondMoments, optimizer.average];
+    const memoryOf = (what: Recompute) =>
+      planStep(model, { ...config, recompute: what }, targetOf(gpu, variants), gpu.device.limits).memory;
     const report: TrainReport = {
-      ...{ model: name, size, batch, steps, forwards, build },
+      ...{ model: name, size, batch, steps, forwards, build, recompute },
       adapter: gpu.info,
       ratio: median(steps.map((time, i) => time / forwards[i])),
       statistics: step.program.statistics,
       dispatches: step.dispatches,
       forwardDispatches: forward.statistics.dispatches,
-      arenaBytes: arenas.reduce((sum, arena) => sum + (arena?.buffers ?? []).reduce((bytes, buffer) => bytes + buffer.size, 0), 0),
+      memory: memoryOf(recompute),
+      keptMemory: memoryOf('none'),
       created,
       readbacks,
       kernels: profile.kernels,

@@ -47,6 +47,7 @@ export function backward(
 ): Map<Tensor, Tensor> {
   const dependent = new Set(wanted.map((t) => t.value));
   const forward = [...graph.nodes];
+  graph.forwardNodes = Math.min(graph.forwardNodes, forward.length);
   for (const node of forward) {
     if (node.inputs.some((t) => !t.detached && dependent.has(t.value))) for (const t of node.outputs) dependent.add(t.value);
   }

@@ -61,6 +61,8 @@ export interface FuseOptions {
   /** False keeps every node as traced: the plain form that tests compare the fused one with. */
   pointwise?: boolean;
   concat?: boolean;
+  /** Changes the fused nodes: training computes some of them again (recompute.ts). */
+  rewrite?: (graph: Graph, nodes: Node[]) => Node[];
 }
 
 /** The nodes that remain, in order. The graph's own nodes are changed: fuse a graph once. */
@@ -73,7 +75,7 @@ export function fuse(graph: Graph, options: FuseOptions = {}): FusedGraph {
     nodes = fusePrologues(nodes, kept);
   }
   if (options.concat !== false) nodes = placeConcats(nodes, graph);
-  return { nodes };
+  return { nodes: options.rewrite?.(graph, nodes) ?? nodes };
 }
 
 /** Drops nodes that no output needs. */

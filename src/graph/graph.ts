@@ -105,6 +105,11 @@ export interface Operation<Attributes = unknown> {
   readonly denseOutputs?: boolean;
   /** Extra tensors that prologue and epilogue may read together. */
   readonly maxExtras?: number;
+  /**
+   * Is output 0 computed about as fast as its inputs are read? Then recomputation (recompute.ts) may do it again: by the node itself,
+   * or by another that makes use of the node's other outputs and takes over its epilogue. The bits must be the same.
+   */
+  readonly again?: true | ((node: Node<Attributes>) => Pick<Node, 'operation' | 'attributes' | 'inputs'>);
   /** Of operations outside the library; its own are listed in ops/gradient.ts, so that a page which only detects loads none. */
   readonly gradient?: GradientRule<Attributes>;
 }
@@ -226,6 +231,8 @@ export class Graph {
   readonly parameters = new Map<string, Tensor>();
   /** Arrays that a Program writes into memory of its builder's. */
   readonly results = new Map<string, Tensor>();
+  /** Nodes before the first that differentiation has appended. */
+  forwardNodes = Infinity;
   #values = 0;
   #scope: string[] = [];
 

@@ -15,6 +15,7 @@ import {
   type Value,
 } from './graph.ts';
 import type { ParameterLocation } from './parameters.ts';
+import { type MemoryPlan, type PlanOptions, planMemory } from './plan.ts';
 
 export interface Access {
   reads: Value[];
@@ -117,6 +118,16 @@ class PendingSums {
     this.#batches.delete(kind);
     this.#emit(kind.launch(new Tensor(this.#graph, [scratch.columns], 'f32', scratch), sums, this.#temporary));
   }
+}
+
+/** The plan of a graph's activations: outputs stay to the end, results have memory elsewhere. */
+export function planActivations(
+  { outputs, results }: Graph,
+  accesses: readonly Access[],
+  options: Pick<PlanOptions, 'reuse' | 'maxArena'>,
+): MemoryPlan {
+  const roots = (tensors: ReadonlyMap<string, Tensor>) => new Set([...tensors.values()].map((t) => t.layout().root));
+  return planMemory(accesses, { ...options, outputs: roots(outputs), elsewhere: roots(results) });
 }
 
 /** Values that a launch reads and writes. @throws BackdropError E_GPU_VALIDATION when a value is both */

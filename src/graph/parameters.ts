@@ -16,6 +16,12 @@ export interface ParameterLocation {
 
 const CHUNK_BYTES = 32 * 2 ** 20;
 
+/** Room that a parameter takes. */
+export function parameterBytes({ shape, replicated }: ParameterSpec): number {
+  const size = shape.reduce((a, b) => a * b, replicated ? 4 : 1);
+  return Math.ceil((size * 4) / ALIGNMENT) * ALIGNMENT;
+}
+
 export class ParameterStore {
   readonly #gpu: Gpu;
   readonly #source: ParameterSource;
@@ -42,23 +48,26 @@ export class ParameterStore {
   async load(specs: readonly ParameterSpec[], onProgress?: (progress: { loaded: number; total: number }) => void): Promise<void> {
     const missing = specs.filter((spec) => !this.#locations.has(spec.key));
     let loaded = 0;
+    let left = missing.reduce((sum, spec) => sum + parameterBytes(spec), 0);
     for (const spec of missing) {
       const sources = new Map<string, Float32Array>();
       for (const name of spec.sources) if (!sources.has(name)) sources.set(name, await this.#source.readFloat32(name));
       const data = spec.build((name) => sources.get(name)!);
-      this.#upload(spec, data);
+      this.#upload(spec, data, left);
+      left -= parameterBytes(spec);
       loaded += 1;
       onProgress?.({ loaded, total: missing.length });
     }
     this.#gpu.check();
   }
 
-  #upload(spec: ParameterSpec, data: Float32Array | Uint32Array): void {
-    const bytes = Math.ceil(data.byteLength / ALIGNMENT) * ALIGNMENT;
+  /** @param left bytes of the parameters that are still to come, with this one */
+  #upload(spec: ParameterSpec, data: Float32Array | Uint32Array, left: number): void {
+    const bytes = parameterBytes(spec);
     if (!this.#free.buffer || this.#free.offset + bytes > this.#free.buffer.size) {
       const buffer = this.#gpu.createBuffer(
         'parameters',
-        Math.max(CHUNK_BYTES, bytes),
+        Math.max(Math.min(CHUNK_BYTES, left), bytes),
         0x80 | 0x4 | 0x8 /* STORAGE | COPY_SRC | COPY_DST */,
       );
       this.#buffers.push(buffer);

@@ -39,6 +39,8 @@ export interface PlanOptions {
   outputs?: ReadonlySet<Value>;
   /** Values that have memory elsewhere. */
   elsewhere?: ReadonlySet<Value>;
+  /** Most bytes of an arena with several values: the device's `maxBufferSize`. */
+  maxArena?: number;
 }
 
 function align(bytes: number): number {
@@ -96,30 +98,38 @@ function fit(bytes: number, neighbours: Placement[]): number {
 export function planMemory(accesses: readonly PlannedAccess[], options: PlanOptions = {}): MemoryPlan {
   const all = lifetimes(accesses, options).sort((a, b) => b.bytes - a.bytes || a.first - b.first || a.value.id - b.value.id);
   const forbidden = conflicts(accesses);
+  const { maxArena = Infinity } = options;
   const arenas: number[] = [];
-  const placements: Placement[] = [];
+  const placed: Placement[][] = [];
   const arenaOf = new Map<Value, number>();
   for (const lifetime of all) {
     const taken = new Set([...(forbidden.get(lifetime.value) ?? [])].map((v) => arenaOf.get(v)));
     let best: { arena: number; offset: number; growth: number } | null = null;
     for (let arena = 0; arena <= arenas.length; arena++) {
       if (taken.has(arena)) continue;
-      const neighbours = placements.filter((p) => p.arena === arena && p.first <= lifetime.last && lifetime.first <= p.last);
+      const neighbours = (placed[arena] ?? []).filter((p) => p.first <= lifetime.last && lifetime.first <= p.last);
       const offset = fit(lifetime.bytes, neighbours);
+      if (offset > 0 && offset + lifetime.bytes > maxArena) continue;
       const growth = Math.max(0, offset + lifetime.bytes - (arenas[arena] ?? 0));
       if (!best || growth < best.growth) best = { arena, offset, growth };
     }
     const { arena, offset } = best!;
     arenas[arena] = Math.max(arenas[arena] ?? 0, offset + lifetime.bytes);
     arenaOf.set(lifetime.value, arena);
-    placements.push({ ...lifetime, arena, offset });
+    placed[arena] ??= [];
+    placed[arena].push({ ...lifetime, arena, offset });
   }
-  let lowerBound = 0;
-  for (let at = 0; at < accesses.length; at++) {
-    const alive = all.filter((l) => l.first <= at && at <= l.last).reduce((sum, l) => sum + l.bytes, 0);
+  const change = new Float64Array(accesses.length + 2);
+  for (const { first, last, bytes } of all) {
+    change[first] += bytes;
+    change[last + 1] -= bytes;
+  }
+  let [alive, lowerBound] = [0, 0];
+  for (const bytes of change) {
+    alive += bytes;
     lowerBound = Math.max(lowerBound, alive);
   }
-  return { arenas, placements, lowerBound };
+  return { arenas, placements: placed.flat(), lowerBound };
 }
 
 /** The plan as a table: one line a value, largest first. */

@@ -8,9 +8,9 @@ import { limitError } from '../gpu/device.ts';
 import { type CompileProgress, type KernelCache, packParams } from '../gpu/kernels.ts';
 import type { FuseOptions } from './fuse.ts';
 import { type Graph, shapeError, show, type Tensor, type Value } from './graph.ts';
-import { accessesOf, lower, resultLocations, targetOf } from './lower.ts';
+import { accessesOf, lower, planActivations, resultLocations, targetOf } from './lower.ts';
 import type { ParameterLocation, ParameterStore } from './parameters.ts';
-import { ALIGNMENT, type MemoryPlan, planMemory } from './plan.ts';
+import { ALIGNMENT, type MemoryPlan } from './plan.ts';
 
 const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 } as const;
 
@@ -128,11 +128,10 @@ export class Program {
     options: ProgramOptions = {},
   ): Promise<Program> {
     const dispatches = lower(graph, targetOf(gpu, options.variants), options.fuse);
-    const outputs = new Set([...graph.outputs.values()].map((t) => t.layout().root));
     const accesses = dispatches.map(accessesOf);
     const results = resultLocations(graph, dispatches, accesses, options.results);
-    const plan = planMemory(accesses, { reuse: options.reuseMemory !== false, outputs, elsewhere: new Set(results.keys()) });
     const { limits } = gpu.device;
+    const plan = planActivations(graph, accesses, { reuse: options.reuseMemory !== false, maxArena: limits.maxBufferSize });
     const bound = [...plan.placements, ...[...graph.inputs.values()].map(({ value }) => ({ value, bytes: boundBytes(value) }))];
     for (const { bytes, value } of bound) {
       if (bytes > limits.maxStorageBufferBindingSize) {

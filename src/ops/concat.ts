@@ -9,6 +9,7 @@ interface ConcatAttributes {
 
 export const concatOperation: Operation<ConcatAttributes> = {
   name: 'concat',
+  again: true,
 
   infer(inputs, { axis }) {
     const [first] = inputs;

@@ -20,6 +20,7 @@ export interface GatherAttributes {
 
 export const gatherRowsOperation: Operation<GatherAttributes> = {
   name: 'gatherRows',
+  again: true,
 
   infer([x, indices], { shape }) {
     if (indices.type !== 'u32' || indices.columns !== 1)

@@ -42,6 +42,7 @@ interface EmbedAttributes {
 /** Zeros with the input at a row and column. */
 export const embedOperation: Operation<EmbedAttributes> = {
   name: 'embed',
+  again: true,
   infer: ([x], { value }) => [{ shape: [value.images, value.rows, value.columns], type: x.type }],
   lower: ({ inputs: [x], outputs: [y], attributes: { row, column } }) => [embedDispatch(x, y, row, column)],
 };

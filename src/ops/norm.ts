@@ -28,6 +28,7 @@ export function rowGrid(variant: RowVariant, { images, rows }: Tensor): [number,
 
 export const layerNormOperation: Operation<{ eps: number }> = {
   name: 'layerNorm',
+  again: true,
   maxExtras: 4,
   fusesEpilogue: () => true,
 
@@ -78,6 +79,7 @@ export function layerNorm(x: Tensor, weight: Tensor, bias: Tensor, eps = 1e-5): 
 
 export const softmaxOperation: Operation<{ log: boolean }> = {
   name: 'softmax',
+  again: true,
   infer: ([x]) => [{ shape: x.shape }],
 
   lower(node, context) {

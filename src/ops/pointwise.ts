@@ -144,6 +144,7 @@ export function sumToShape(gradient: Tensor, shape: readonly number[]): Tensor {
 
 export const pointwiseOperation: Operation<PointwiseAttributes> = {
   name: 'pointwise',
+  again: true,
   maxExtras: 4,
   fusesEpilogue: () => true,
 

@@ -38,6 +38,7 @@ function outputSize(input: number, kernel: number, stride: number, padding: numb
 
 export const poolOperation: Operation<PoolAttributes> = {
   name: 'pool',
+  again: true,
 
   infer([x], { average, kernel, stride, padding, ceilMode }) {
     const name = average ? 'avgPool2d' : 'maxPool2d';

@@ -44,6 +44,7 @@ export interface UnfoldOptions {
 
 export const unfoldOperation: Operation<Required<UnfoldOptions>> = {
   name: 'unfold',
+  again: true,
 
   infer([x], { kernel, stride, padding, dilation }) {
     if (x.shape.length !== 4) throw shapeError('unfold', `input ${show(x.shape)} is not [batch, height, width, channels]`);

@@ -60,6 +60,7 @@ interface CopyAttributes {
 
 export const copyOperation: Operation<CopyAttributes> = {
   name: 'copy',
+  again: true,
   infer: ([x], { shape }) => [{ shape, type: x.type }],
   lower: ({ inputs: [x], outputs: [y], attributes: { walk } }) => [copyDispatch(x, y, walk)],
 };

@@ -21,6 +21,7 @@ export interface ResizeAttributes {
 
 export const resizeOperation: Operation<ResizeAttributes> = {
   name: 'resize',
+  again: true,
 
   infer([x], { mode, size }) {
     if (x.shape.length !== 4) throw shapeError(mode, `input ${show(x.shape)} is not [batch, height, width, channels]`);

@@ -36,11 +36,10 @@ export function wholeLaunch(x: Tensor, unit: Unit, { software }: Target) {
 }
 
 /** Residual, activation, and what was fused behind the node. */
-function chainBehind({
-  inputs: [, , , residual],
-  attributes: { activation },
-  epilogue,
-}: Node<StandardiseAttributes>): PointwiseChain | null {
+function chainBehind(
+  residual: Tensor | undefined,
+  { attributes: { activation }, epilogue }: Node<StandardiseAttributes>,
+): PointwiseChain | null {
   const steps: PointwiseChain['steps'][number][] = [];
   if (residual) steps.push({ row: rows.add, operands: ['v', 0], constants: [] });
   if (activation) steps.push({ row: activation, operands: ['v'], constants: [] });
@@ -56,6 +55,11 @@ function chainBehind({
 export const standardiseOperation: Operation<StandardiseAttributes> = {
   name: 'standardise',
   maxExtras: 1,
+  again: ({ inputs: [x, , , ...residual], outputs: [, table], attributes }) => ({
+    operation: normaliseOperation as Operation,
+    attributes,
+    inputs: [x, table, ...residual],
+  }),
   // A residual takes the place of what could be fused.
   fusesEpilogue: ({ inputs }) => inputs.length === 3,
 
@@ -65,6 +69,16 @@ export const standardiseOperation: Operation<StandardiseAttributes> = {
   },
 
   lower: (node, context) => (isWhole(node.inputs[0], node.attributes, context.target) ? [whole(node, context)] : inChunks(node, context)),
+};
+
+/** What `standardise` computes, from x, the table, and perhaps a residual. */
+const normaliseOperation: Operation<StandardiseAttributes> = {
+  name: 'normalise',
+  infer: ([x]) => [{ shape: x.shape }],
+  lower: (node) => {
+    const [x, table, residual] = node.inputs;
+    return [normalise(node, x, table, residual)];
+  },
 };
 
 function unitOf(node: Node<StandardiseAttributes>): Unit {
@@ -77,7 +91,7 @@ function whole(node: Node<StandardiseAttributes>, { target }: LowerContext): Dis
   const [x, weight, bias] = node.inputs;
   const [y, table, mean, variance] = node.outputs;
   const unit = unitOf(node);
-  const { bind, params, hooks, library } = fusion(node as Node, unit, null, chainBehind(node));
+  const { bind, params, hooks, library } = fusion(node as Node, unit, null, chainBehind(node.inputs[3], node));
   const { value } = elements(unit);
   return launch(wholeShader, {
     library,
@@ -103,17 +117,14 @@ function whole(node: Node<StandardiseAttributes>, { target }: LowerContext): Dis
 }
 
 function inChunks(node: Node<StandardiseAttributes>, context: LowerContext): Dispatch[] {
-  const [x, weight, bias] = node.inputs;
-  const [y, table, mean, variance] = node.outputs;
+  const [x, weight, bias, residual] = node.inputs;
+  const [, table, mean, variance] = node.outputs;
   const { eps, width, joined } = node.attributes;
-  const unit = unitOf(node);
   const momentsUnit: Unit = inVectors(x) ? 4 : 1;
   const chunk = chunkOf(x.rows);
   const chunks = Math.ceil(x.rows / chunk);
   const [chunkMean, chunkSquares] = [0, 1].map(() => context.temporary([x.images, chunks, x.columns]));
-  const { bind, params, hooks, library } = fusion(node as Node, unit, null, chainBehind(node));
   const [cx, cy] = fold(Math.ceil(((x.columns / momentsUnit) * chunks) / 64));
-  const [gx, gy] = fold(Math.ceil((y.rows * (y.columns / unit)) / 64));
   const offset = (tensor: Tensor | undefined): number => tensor?.layout().offset ?? 0;
   return [
     launch(momentsShader, {
@@ -141,23 +152,31 @@ function inChunks(node: Node<StandardiseAttributes>, context: LowerContext): Dis
       },
       grid: [Math.ceil(x.columns / 64), joined ? 1 : x.images, 1],
     }),
-    launch(standardiseShader, {
-      library,
-      ...elements(unit),
-      hooks: hooks.epilogue ? { epilogue: hooks.epilogue } : {},
-      bind: { ...bind, x, table, y },
-      params: {
-        ...params,
-        ...layoutParams('x', x, unit),
-        ...layoutParams('y', y, unit),
-        rows: y.rows,
-        columns: y.columns / unit,
-        table_batch: joined ? 0 : (4 * x.columns) / unit,
-      },
-      grid: [gx, gy, y.images],
-      flops: 4 * y.size,
-    }),
+    normalise(node, x, table, residual),
   ];
+}
+
+function normalise(node: Node<StandardiseAttributes>, x: Tensor, table: Tensor, residual: Tensor | undefined): Dispatch {
+  const [y] = node.outputs;
+  const unit = unitOf(node);
+  const { bind, params, hooks, library } = fusion(node as Node, unit, null, chainBehind(residual, node));
+  const [gx, gy] = fold(Math.ceil((y.rows * (y.columns / unit)) / 64));
+  return launch(standardiseShader, {
+    library,
+    ...elements(unit),
+    hooks: hooks.epilogue ? { epilogue: hooks.epilogue } : {},
+    bind: { ...bind, x, table, y },
+    params: {
+      ...params,
+      ...layoutParams('x', x, unit),
+      ...layoutParams('y', y, unit),
+      rows: y.rows,
+      columns: y.columns / unit,
+      table_batch: node.attributes.joined ? 0 : (4 * x.columns) / unit,
+    },
+    grid: [gx, gy, y.images],
+    flops: 4 * y.size,
+  });
 }
 
 /**

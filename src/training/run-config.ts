@@ -3,6 +3,7 @@
  * code alike; keys may be written as the flags are (val-every) or as here (valEvery).
  */
 import { BackdropError } from '../errors.ts';
+import { DEFAULT_RECOMPUTE, type Recompute } from '../graph/recompute.ts';
 import type { ModelConfig } from '../models/configs.ts';
 import { modelParameters } from '../models/rt-detr.ts';
 import { didYouMean } from '../spelling.ts';
@@ -49,6 +50,8 @@ export interface RunConfig {
   rules: GroupRule[];
   /** Patterns of parameter names that are not trained. */
   freeze: string[];
+  /** What the backward pass computes a second time instead of keeping it; the bits of a step do not depend on it. */
+  recompute: Recompute;
   seed: number;
   /** Epochs between validations. */
   valEvery: number;
@@ -94,6 +97,10 @@ const listOf = <T>(item: Reader<T>): Reader<T[]> => ({
 const object: Reader<Record<string, unknown>> = {
   expected: 'keys with values',
   read: (value) => (typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined),
+};
+const recompute: Reader<Recompute> = {
+  expected: 'none, normalised, or a list of patterns of blocks',
+  read: (value) => (value === 'none' || value === 'normalised' ? value : listOf(text).read(value)),
 };
 const side = whole(32, 4096);
 const size: Reader<[number, number]> = {
@@ -149,6 +156,7 @@ const readers: { [K in keyof Required<RunConfig>]: Reader<NonNullable<RunConfig[
   gamma: number(0, 1),
   rules: listOf(rule),
   freeze: listOf(text),
+  recompute,
   seed: whole(0),
   valEvery: whole(1),
   patience: whole(0),
@@ -228,6 +236,7 @@ const scratch: Defaults = {
   milestones: [],
   gamma: 0.1,
   freeze: [],
+  recompute: DEFAULT_RECOMPUTE,
   seed: 0,
   valEvery: 1,
   patience: 0,

@@ -5,8 +5,10 @@
 import { BackdropError } from '../errors.ts';
 import type { Gpu } from '../gpu/device.ts';
 import type { KernelCache } from '../gpu/kernels.ts';
+import type { FuseOptions } from '../graph/fuse.ts';
 import { type ParameterLocation, type ParameterSource, ParameterStore } from '../graph/parameters.ts';
 import { Program, type ProgramOptions } from '../graph/program.ts';
+import { DEFAULT_RECOMPUTE, type Recompute, recompute } from '../graph/recompute.ts';
 import type { KernelTensors } from '../nn/training.ts';
 import { type Arena, ArenaLayout, type ArenaTensor } from './arena.ts';
 import { type GroupRule, type ParameterGroup, parameterGroups } from './groups.ts';
@@ -34,7 +36,32 @@ export interface OptimizerConfig {
   schedule?: ScheduleOptions;
   /** Allows steps of several batches, whose gradients are summed. */
   accumulation?: boolean;
+  /** What the backward pass computes a second time instead of keeping it; `DEFAULT_RECOMPUTE` when left out. The bits of a step are the same. */
+  recompute?: Recompute;
   program?: Pick<ProgramOptions, 'fuse' | 'reuseMemory' | 'variants' | 'onProgress'>;
+}
+
+/** Fusion with recomputation behind it. */
+export function fuseOptions({ program, recompute: what = DEFAULT_RECOMPUTE }: OptimizerConfig): FuseOptions {
+  return { ...program?.fuse, rewrite: (graph, nodes) => recompute(graph, nodes, what) };
+}
+
+/**
+ * Where everything that the optimizer goes over lies. @param maxBytes the device's binding limit
+ * @throws BackdropError E_GPU_LIMIT
+ */
+export function arenaLayout(
+  { graph, trained, statistics }: TrainedGraph,
+  groups: readonly Pick<ParameterGroup, 'names'>[],
+  maxBytes: number,
+): ArenaLayout {
+  const groupOf = new Map(groups.flatMap(({ names }, group) => names.map((name): [string, number] => [name, group])));
+  const arenaTensors = (list: readonly KernelTensors[], kind: ArenaTensor['kind']): ArenaTensor[] =>
+    list.flatMap(({ name, kernelKeys, tensors }) =>
+      kernelKeys.map((key, i) => ({ name: key, size: tensors[i].size, kind, group: groupOf.get(name) ?? 0 })),
+    );
+  const losses: ArenaTensor = { name: LOSSES, size: graph.results.get(LOSSES)!.size, kind: 'watched' };
+  return new ArenaLayout([losses, ...arenaTensors(trained, 'trained'), ...arenaTensors(statistics, 'statistics')], maxBytes);
 }
 
 export class TrainedProgram {
@@ -76,19 +103,7 @@ export class TrainedProgram {
       trained.map(({ name }) => name),
       { rate: config.rate ?? 1e-4, decay: config.decay ?? 1e-4, rules: config.rules ?? [] },
     );
-    const groupOf = new Map(groups.flatMap(({ names }, group) => names.map((name): [string, number] => [name, group])));
-    const arenaTensors = (list: readonly KernelTensors[], kind: ArenaTensor['kind']): ArenaTensor[] =>
-      list.flatMap(({ name, kernelKeys, tensors }) =>
-        kernelKeys.map((key, i) => ({ name: key, size: tensors[i].size, kind, group: groupOf.get(name) ?? 0 })),
-      );
-    const layout = new ArenaLayout(
-      [
-        { name: LOSSES, size: graph.results.get(LOSSES)!.size, kind: 'watched' },
-        ...arenaTensors(trained, 'trained'),
-        ...arenaTensors(statistics, 'statistics'),
-      ],
-      gpu.device.limits.maxStorageBufferBindingSize,
-    );
+    const layout = arenaLayout(traced, groups, gpu.device.limits.maxStorageBufferBindingSize);
     const { sgd = null, betas = [0.9, 0.999], eps = 1e-8, maxNorm = 0, accumulation = false } = config;
     const optimizer = await Optimizer.create(gpu, kernels, layout, {
       ...{ sgd, betas, eps, maxNorm, accumulation },
@@ -104,7 +119,8 @@ export class TrainedProgram {
       });
     }
     const results = (name: string) => optimizer.gradients.location(name);
-    const program = await Program.build(gpu, kernels, graph, store, { ...config.program, results, readBack: false });
+    const options = { ...config.program, fuse: fuseOptions(config), results, readBack: false };
+    const program = await Program.build(gpu, kernels, graph, store, options);
     return new TrainedProgram(config, traced, { program, optimizer, store, groups, notes });
   }
 

@@ -19,6 +19,7 @@ export function trainerConfig(config: RunConfig, model: ModelConfig, train: read
     decay: weightDecay,
     rules: config.rules,
     freeze: config.freeze,
+    recompute: config.recompute,
     maxNorm: clip,
     average: ema > 0 ? { decay: ema, warmups: emaWarmup } : false,
     schedule: {

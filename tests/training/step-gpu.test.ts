@@ -133,6 +133,33 @@ describe('bits', () => {
   });
 });
 
+describe('recomputation', () => {
+  const blocks = ['^backbone\\.res_layers\\.\\d+', '^encoder\\.\\w+\\.\\d+', '^decoder\\.layers\\.\\d+'];
+
+  it.each([
+    ['tiny-v1', tiny],
+    ['odd-ae-v2', smallModels['odd-ae-v2']],
+  ])('%s: the same bits, in less memory, with memory reused or not', async (_, model) => {
+    const take = async (changes: Partial<StepCase['training']>) => run(await seeded(model, 2, changes));
+    const kept = await take({ recompute: 'none' });
+    const given = [{ recompute: 'normalised' }, { recompute: blocks }, { recompute: blocks, program: { reuseMemory: false } }] as const;
+    const answers = [kept];
+    for (const changes of given) {
+      answers.push(await take(changes));
+      expectSameBits(kept.state, answers[answers.length - 1].state);
+    }
+    for (const { bytes } of answers) {
+      expect(bytes.held).toBeGreaterThanOrEqual(bytes.planned);
+      expect(bytes.held - bytes.planned).toBeLessThan(2 ** 20);
+    }
+    const [none, normalised, inBlocks] = answers.map(({ statistics }) => statistics);
+    expect(normalised.activationBytes).toBeLessThan(none.activationBytes);
+    expect(inBlocks.activationBytes).toBeLessThan(normalised.activationBytes);
+    expect(normalised.dispatches).toBeGreaterThan(none.dispatches);
+    expect(inBlocks.dispatches).toBeGreaterThan(normalised.dispatches);
+  });
+});
+
 /** Relative L2 distance over all arrays, and the largest of single arrays' distances in parts of all arrays' norm. */
 function difference(a: NamedArrays, b: NamedArrays): { all: number; worst: number } {
   const squares = Object.keys(b).map((name) => {

@@ -1,10 +1,12 @@
 /** Page side of the training step's tests: small models with formula weights, trained for a few steps. */
 import { type Gpu, openDevice } from '../../src/gpu/device.ts';
 import { KernelCache } from '../../src/gpu/kernels.ts';
+import { targetOf } from '../../src/graph/lower.ts';
 import { register } from '../../src/host/page-registry.ts';
 import type { ModelConfig } from '../../src/models/configs.ts';
 import { buildModel } from '../../src/models/rt-detr.ts';
 import type { DenoisingDraws } from '../../src/training/denoising.ts';
+import { planStep } from '../../src/training/memory.ts';
 import type { TrainingState } from '../../src/training/state.ts';
 import { type StepReport, type TrainingBatch, type TrainingConfig, TrainingStep } from '../../src/training/step.ts';
 import type { Targets } from '../../src/training/targets.ts';
@@ -42,6 +44,8 @@ export interface StepAnswer {
   state: TrainingState;
   notes: string[];
   statistics: { dispatches: number; pipelines: number; activationBytes: number };
+  /** Of the step's buffers, and what planning without a device says. */
+  bytes: { held: number; planned: number };
   /** What the steps after the first created and read back. */
   created: number;
   readbacks: number;
@@ -73,7 +77,10 @@ register<StepCase>('training step', async (given): Promise<StepAnswer> => {
   const shapes = new Map([...model.parameters].map(([name, { shape }]) => [name, shape]));
   const source = new FormulaSource(shapes, given.seed, { overrides: given.overrides ?? [] });
   const batch = given.training.batch ?? given.images.length;
-  const step = await TrainingStep.build(gpu, kernels, model, source, { maxTargets: 8, ...given.training, batch });
+  const config = { maxTargets: 8, ...given.training, batch };
+  const others = gpu.counters.bufferBytes;
+  const step = await TrainingStep.build(gpu, kernels, model, source, config);
+  const held = gpu.counters.bufferBytes - others;
   try {
     if (given.from) step.load(given.from);
     const [height, width] = given.model.size;
@@ -114,6 +121,7 @@ register<StepCase>('training step', async (given): Promise<StepAnswer> => {
       state: await step.save(),
       notes: [...step.notes],
       statistics: { dispatches: step.dispatches, pipelines, activationBytes },
+      bytes: { held, planned: planStep(model, config, targetOf(gpu), gpu.device.limits).memory.total },
       created: after.objects - before.objects,
       readbacks: after.readbacks - before.readbacks,
     };

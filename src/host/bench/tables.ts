@@ -4,6 +4,7 @@ import { geometricMean, type ModelComparison, type OpComparison, type SubjectTim
 import type { CostReport, ModelReport } from '../../bench/run-model.ts';
 import type { OpResult } from '../../bench/run-ops.ts';
 import type { TrainReport } from '../../bench/run-training.ts';
+import type { StepMemory } from '../../training/memory.ts';
 
 /** Columns as wide as their widest cell; the first is aligned left, the others right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
@@ -152,7 +153,7 @@ export function modelDetails({ model, size, kernels, slowest }: Pick<ModelReport
 }
 
 export function trainTable(reports: readonly TrainReport[]): string[] {
-  const head = ['model', 'step ms', 'forward ms', 'ratio', 'dispatches', 'pipelines', 'activations', 'arenas', 'created', 'read-backs'];
+  const head = ['model', 'step ms', 'forward ms', 'ratio', 'dispatches', 'pipelines', 'planned memory', 'created', 'read-backs'];
   const middle = (times: readonly number[]) => digits([...times].sort((a, b) => a - b)[times.length >> 1]);
   const rows = reports.map((r) => [
     `${r.model} @${r.size} x ${r.batch}`,
@@ -161,12 +162,28 @@ export function trainTable(reports: readonly TrainReport[]): string[] {
     digits(r.ratio),
     `${r.dispatches} (forward ${r.forwardDispatches})`,
     String(r.statistics.pipelines),
-    `${mebibytes(r.statistics.activationBytes)} MiB`,
-    `${mebibytes(r.arenaBytes)} MiB`,
+    `${mebibytes(r.memory.total)} MiB`,
     String(r.created),
     String(r.readbacks),
   ]);
   return table(head, rows);
+}
+
+/** What a step takes with and without recomputation. */
+export function memoryTable({ model, size, batch, recompute, memory, keptMemory }: TrainReport): string[] {
+  const parts = ['total', 'activations', 'optimizer', 'constants', 'inputs'] as const;
+  const row = (name: string, planned: StepMemory) => [name, ...parts.map((part) => mebibytes(planned[part]))];
+  const name = Array.isArray(recompute) ? recompute.join(',') : String(recompute);
+  return table(
+    [
+      `${model} @${size} x ${batch}: planned MiB, recompute`,
+      'total',
+      'activations and scratch',
+      'parameters and optimizer',
+      ...parts.slice(3),
+    ],
+    [row('none', keptMemory), ...(recompute === 'none' ? [] : [row(name, memory)])],
+  );
 }
 
 export function costTable(costs: readonly CostReport[]): string[] {

@@ -4,7 +4,9 @@ import { type ModelComparison, type OpComparison, type PeerName, type PeersReque
 import type { CostReport, CostRequest, ModelReport, ModelRequest } from '../../bench/run-model.ts';
 import type { OpsReport, OpsRequest } from '../../bench/run-ops.ts';
 import type { TrainReport, TrainRequest } from '../../bench/run-training.ts';
+import { DEFAULT_RECOMPUTE } from '../../graph/recompute.ts';
 import { models } from '../../models/configs.ts';
+import { readSettings } from '../../training/run-config.ts';
 import { adapterName } from '../adapter-name.ts';
 import { type Args, numberOption, textOption, usageError } from '../args.ts';
 import { evaluationLines, timeEvaluation } from '../bench/evaluation.ts';
@@ -14,6 +16,7 @@ import {
   comparisonSummary,
   comparisonTable,
   costTable,
+  memoryTable,
   modelComparisonTable,
   modelDetails,
   modelTable,
@@ -59,6 +62,11 @@ export const bench: Command = {
       },
       batch: { type: 'string', value: 'N', help: 'train suite: images of a step (default 1)' },
       size: { type: 'string', value: 'N', help: 'input size of models, a multiple of 32 (default 640)' },
+      recompute: {
+        type: 'string',
+        value: 'WHAT',
+        help: 'train: none, normalised (default) or patterns of blocks, as in "backdrop train"; memory is printed with and without',
+      },
       plan: { type: 'boolean', help: "model, train: print each model's memory plan" },
       rounds: { type: 'string', value: 'N', help: 'measurements of each thing (default 5)' },
       cases: {
@@ -144,7 +152,8 @@ function modelsOption(args: Args, usual: readonly string[]): readonly string[] {
 
 async function benchTrain(args: Args, io: Io): Promise<void> {
   const batch = numberOption(args, 'batch', 1, { min: 1, max: 64, integer: true });
-  const common = { batch, size: sizeOption(args), rounds: roundsOption(args), variants: variantsOption(args) };
+  const { recompute = DEFAULT_RECOMPUTE } = readSettings({ recompute: textOption(args, 'recompute') ?? DEFAULT_RECOMPUTE }, '--recompute');
+  const common = { batch, size: sizeOption(args), rounds: roundsOption(args), variants: variantsOption(args), recompute };
   const reports: TrainReport[] = [];
   for (const model of modelsOption(args, [trainModel])) {
     const request: TrainRequest = { model, ...common };
@@ -156,6 +165,7 @@ async function benchTrain(args: Args, io: Io): Promise<void> {
     io.emit({ type: 'bench-train', ...report });
     for (const line of modelDetails(report)) io.print(line);
     if (args.values.plan) io.print(`${report.plan}\n`);
+    for (const line of [...memoryTable(report), '']) io.print(line);
   }
   io.print(adapterName(reports[0].adapter));
   io.print('');

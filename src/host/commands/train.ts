@@ -25,8 +25,8 @@ import { version } from '../version.ts';
 const CONFIG = 'config.json';
 const DEFAULT_OUT = join('runs', 'train');
 const DEFAULT_MODEL = 'association-detr-nano';
-/** What a resumed run may change: how long it goes on, and how often it looks and saves. */
-const FREE: readonly RunConfigKey[] = ['data', 'epochs', 'valEvery', 'patience', 'saveEvery', 'maxTime'];
+/** What a resumed run may change: how long it goes on, how often it looks and saves, and what memory it takes. */
+const FREE: readonly RunConfigKey[] = ['data', 'epochs', 'valEvery', 'patience', 'saveEvery', 'maxTime', 'recompute'];
 
 const flags: Record<Exclude<RunConfigKey, 'modelConfig' | 'rules' | 'warmupStart' | 'plainFrom'>, [value: string, help: string]> = {
   data: ['DATA', 'folder of the data set, or its data.yaml or JSON file'],
@@ -48,6 +48,11 @@ const flags: Record<Exclude<RunConfigKey, 'modelConfig' | 'rules' | 'warmupStart
   milestones: ['LIST', 'epochs at which the rate is multiplied with --gamma'],
   gamma: ['X', 'default 0.1'],
   freeze: ['LIST', 'patterns of parameter names that are not trained, such as ^backbone'],
+  recompute: [
+    'WHAT',
+    'to need less memory: none, normalised (the default: maps that cost a pass over memory), or patterns of blocks such as ' +
+      '^backbone\\.res_layers\\.\\d whose convolutions are computed a second time, too; the numbers stay the same',
+  ],
   seed: ['N', 'of order, augmentation, noise and starting values (default 0)'],
   valEvery: ['N', 'epochs between validations (default 1)'],
   patience: ['N', 'validations without a better AP until it ends, 0: never (default 0)'],
