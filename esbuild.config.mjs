@@ -41,6 +41,7 @@ const demo = [
   { in: 'demo/main.ts', out: 'main' },
   { in: 'demo/engine-worker.ts', out: 'engine-worker' },
   { in: 'demo/train-worker.ts', out: 'train-worker' },
+  { in: 'demo/scene-worker.ts', out: 'scene-worker' },
   { in: 'demo/fetch-frame.ts', out: 'fetch-frame' },
 ];
 /** @type {import('esbuild').BuildOptions} */

@@ -48,6 +48,8 @@ export class App {
   pointed: Detection | null = null;
   chosen: Detection | null = null;
   readonly #listeners = new Map<keyof Events, Set<(value: never) => void>>();
+  /** Inner results are wanted: the background map is shown. */
+  inspecting = false;
   /** A trouble that other work does not clear: there is no graphics device. */
   standing: Trouble | null = null;
   #opening: AbortController | undefined;
@@ -81,6 +83,15 @@ export class App {
     });
     this.#queue = done;
     return done;
+  }
+
+  /** Work that waits for nothing and shows no progress; errors become words on the page. */
+  async attempt(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.report(error);
+    }
   }
 
   report(error: unknown): void {
@@ -157,7 +168,7 @@ export class App {
     const { picture } = this;
     if (!picture) return;
     const bitmap = await createImageBitmap(picture.bitmap);
-    const found = await this.engine.call('detect', { bitmap }, { transfer: [bitmap] });
+    const found = await this.engine.call('detect', { bitmap, inspect: this.inspecting }, { transfer: [bitmap] });
     if (this.picture !== picture && !this.picture?.live) return;
     this.found = found;
     this.chosen = null;
@@ -167,10 +178,14 @@ export class App {
     else if (!picture.live) this.emit('said', countWords(this.visible().length));
   }
 
+  setInspecting(on: boolean): void {
+    this.inspecting = on;
+    if (on && !this.found?.inspected) void this.look();
+  }
+
   /** What is shown, strongest first. */
-  visible(): Detection[] {
+  visible(found: readonly Detection[] = this.found?.detections ?? []): Detection[] {
     const { threshold, limit, hidden } = this.view;
-    const found = this.found?.detections ?? [];
     return found.filter(({ score, label }) => score >= Math.max(threshold, leastScore) && !hidden.has(label)).slice(0, limit);
   }
 

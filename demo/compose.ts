@@ -1,17 +1,14 @@
 /**
  * Compose a scene: a painted landscape on which objects are put, dragged, grown, turned over and taken away, while the model looks
- * on. On the stage by pointer, in the panel's list by keyboard.
+ * on. On the stage by pointer, in the panel's list by keyboard. A worker paints.
  */
-import { type Background, paintBackground } from '../src/data/scenes/background.ts';
 import { sceneCategories } from '../src/data/scenes/categories.ts';
-import { composeScene } from '../src/data/scenes/compose.ts';
-import { plainLook, type SceneObject } from '../src/data/scenes/objects.ts';
-import { type Region, regionNames } from '../src/data/scenes/regions.ts';
-import { generateScene } from '../src/data/scenes/scene.ts';
-import { loadSprites, type Sprites } from '../src/data/scenes/sprites.ts';
-import { make } from './dom.ts';
+import { moveObject, plainLook, type SceneObject } from '../src/data/scenes/objects.ts';
+import { overlap, toXywh } from './boxes.ts';
+import { make, percent } from './dom.ts';
 import type { PanelContext, PanelModule } from './panels.ts';
-import { drawSpriteIcon } from './sprite-icon.ts';
+import { WorkerClient } from './rpc.ts';
+import type { ComposedScene, Regions, SceneCalls } from './scene-calls.ts';
 import type { Frame } from './stage.ts';
 
 /** Pixels across. */
@@ -21,29 +18,26 @@ const seed = 20;
 const firstScene = 5;
 const sizes = { least: 0.05, most: 0.6 };
 
-/** A box in pixels of the picture. */
-type Bounds = readonly [x: number, y: number, width: number, height: number];
-
 class ComposePanel {
   readonly #context: PanelContext;
-  readonly #sprites: Sprites;
+  readonly #painter: WorkerClient<SceneCalls>;
   #index = firstScene;
-  #background: Background;
+  #ground: Regions | null = null;
+  #aspect = 0.75;
   #objects: SceneObject[] = [];
   #selected = -1;
-  #shown: ReadonlyMap<number, Bounds> = new Map();
+  #shown: ComposedScene['shown'] = [];
   #drag: { dx: number; dy: number } | null = null;
   #active = false;
   #drawing = false;
   #again = false;
   readonly #list = make('ol', { className: 'detections', 'aria-label': 'Objects in the scene' });
   readonly #title = make('p', { className: 'hint' });
-  readonly #tools = make('fieldset', { className: 'row', disabled: true, 'aria-label': 'The chosen object' });
+  readonly #tools = make('fieldset', { className: 'row small', disabled: true, 'aria-label': 'The chosen object' });
 
-  constructor(root: HTMLElement, context: PanelContext, sprites: Sprites) {
+  constructor(root: HTMLElement, context: PanelContext, painter: WorkerClient<SceneCalls>, icons: readonly ImageBitmap[]) {
     this.#context = context;
-    this.#sprites = sprites;
-    this.#background = paintBackground(generateScene(seed, firstScene).landscape, width);
+    this.#painter = painter;
     const button = (text: string, action: () => void, label = text) => {
       const made = make('button', { type: 'button', 'aria-label': label }, text);
       made.addEventListener('click', action);
@@ -52,21 +46,18 @@ class ComposePanel {
     this.#tools.append(
       button('Larger', () => this.#resize(1.15)),
       button('Smaller', () => this.#resize(1 / 1.15)),
-      button('Turn over', () => this.#change((object) => ({ ...object, flip: !object.flip }))),
-      button('Other look', () =>
-        this.#change((object) => ({ ...object, variant: (object.variant + 1) % this.#sprites[object.label].length })),
+      button('Flip', () => this.#change((object) => ({ ...object, flip: !object.flip })), 'Flip left and right'),
+      button('Variant', () =>
+        this.#change((object) => ({ ...object, variant: (object.variant + 1) % [...sceneCategories[object.label].variants].length })),
       ),
       button('Remove', () => this.#remove()),
     );
     const palette = sceneCategories.map(({ name }, label) => {
-      const icon = make('canvas', { width: 68, height: 64 });
-      drawSpriteIcon(icon, sprites[label][0]);
-      const add = make(
-        'button',
-        { type: 'button', className: 'sprite', title: `Put a ${name} into the scene` },
-        icon,
-        make('span', {}, name),
-      );
+      const words = `Put a ${name} into the scene`;
+      const icon = make('canvas', { width: icons[label].width, height: icons[label].height });
+      icon.getContext('2d')?.drawImage(icons[label], 0, 0);
+      icons[label].close();
+      const add = make('button', { type: 'button', className: 'sprite', title: words, 'aria-label': words }, icon);
       add.addEventListener('click', () => this.#add(label));
       return make('li', {}, add);
     });
@@ -75,21 +66,23 @@ class ComposePanel {
       make(
         'p',
         { className: 'hint' },
-        'Move a car from the road into the water and watch its score. Drag objects on the picture, or choose one in the list and use the arrow keys.',
+        'Drag a car from the road into the water and watch its score; Map shows the background beside it. By keyboard: choose an object in the list, then arrow keys and Delete.',
       ),
       make(
         'div',
-        { className: 'row' },
-        button('Next landscape', () => this.#landscape(this.#index + 1, false)),
-        button('Other scene', () => this.#landscape(this.#index + 1, true)),
-        button('Empty it', () => this.#set([])),
+        { className: 'row small' },
+        button('Next landscape', () => void this.#landscape(this.#index + 1, false)),
+        button('Other scene', () => void this.#landscape(this.#index + 1, true)),
+        button('Empty', () => this.#set([]), 'Empty the scene'),
       ),
-      this.#title,
       make('ul', { className: 'palette', 'aria-label': 'Put an object into the scene' }, ...palette),
       this.#tools,
       this.#list,
+      this.#title,
     );
     context.stage.overlays.add((canvas, frame) => this.#overlay(canvas, frame));
+    context.app.on('found', () => this.#scores());
+    context.app.on('view', () => this.#scores());
     this.#listen();
     this.enter();
   }
@@ -97,7 +90,7 @@ class ComposePanel {
   enter(): void {
     this.#context.leave();
     this.#active = true;
-    if (this.#objects.length === 0) this.#landscape(this.#index, true);
+    if (this.#objects.length === 0) void this.#landscape(this.#index, true);
     else void this.#draw();
   }
 
@@ -109,12 +102,18 @@ class ComposePanel {
   }
 
   /** Another landscape, with the same objects or with its own. */
-  #landscape(index: number, own: boolean): void {
+  async #landscape(index: number, own: boolean): Promise<void> {
     this.#index = index;
-    const { landscape, objects } = generateScene(seed, index);
-    this.#background = paintBackground(landscape, width);
-    this.#title.textContent = `Landscape ${index} of seed ${seed}.`;
-    this.#set(own ? [...objects] : this.#objects.map((object) => this.#placed(object)));
+    try {
+      const { ground, aspect, objects } = await this.#painter.call('landscape', { seed, index, width });
+      if (index !== this.#index) return;
+      this.#ground = ground;
+      this.#aspect = aspect;
+      this.#title.textContent = `Landscape ${index} of seed ${seed}.`;
+      this.#set(own ? objects : this.#objects.map((object) => moveObject(object, object.u, object.v, ground)));
+    } catch (error) {
+      this.#context.app.report(error);
+    }
   }
 
   #set(objects: SceneObject[]): void {
@@ -124,31 +123,17 @@ class ComposePanel {
     void this.#draw();
   }
 
-  /** The region under its foot decides whether an object swims, flies or stands. */
-  #placed(object: SceneObject): SceneObject {
-    const { behind } = this.#background;
-    const x = Math.min(behind.width - 1, Math.max(0, Math.floor(object.u * behind.width)));
-    const y = Math.min(behind.height - 1, Math.max(0, Math.floor(object.v * behind.width)));
-    const place: Region = regionNames[behind.regions[y * behind.width + x]] ?? 'grass';
-    return { ...object, place };
-  }
-
   #add(label: number): void {
-    const { aspect } = this.#background.landscape;
-    const spread = 0.3 + 0.4 * (((this.#objects.length * 0.618) % 1) as number);
+    if (!this.#ground) return;
+    const u = 0.3 + 0.4 * ((this.#objects.length * 0.618) % 1);
     const size = 0.2 * sceneCategories[label].size;
-    this.#objects.push(
-      this.#placed({ label, variant: 0, u: spread, v: 0.7 * aspect, size, place: 'grass', turn: 0, flip: false, look: plainLook }),
-    );
-    this.#select(this.#objects.length - 1);
-    void this.#draw();
+    const object: SceneObject = { label, variant: 0, u, v: 0, size, place: 'grass', turn: 0, flip: false, look: plainLook };
+    this.#selected = this.#objects.length;
+    this.#set([...this.#objects, moveObject(object, u, 0.7 * this.#aspect, this.#ground)]);
   }
 
   #remove(): void {
-    if (this.#selected < 0) return;
-    this.#objects.splice(this.#selected, 1);
-    this.#select(Math.min(this.#selected, this.#objects.length - 1));
-    void this.#draw();
+    if (this.#selected >= 0) this.#set(this.#objects.filter((_, i) => i !== this.#selected));
   }
 
   #resize(factor: number): void {
@@ -156,17 +141,14 @@ class ComposePanel {
   }
 
   #move(u: number, v: number): void {
-    const { aspect } = this.#background.landscape;
+    const ground = this.#ground;
     const within = (value: number, most: number) => Math.min(most, Math.max(0, value));
-    this.#change((object) => this.#placed({ ...object, u: within(u, 1), v: within(v, aspect) }));
+    if (ground) this.#change((object) => moveObject(object, within(u, 1), within(v, this.#aspect), ground));
   }
 
   #change(change: (object: SceneObject) => SceneObject): void {
     const object = this.#objects[this.#selected];
-    if (!object) return;
-    this.#objects[this.#selected] = change(object);
-    this.#describe();
-    void this.#draw();
+    if (object) this.#set(this.#objects.with(this.#selected, change(object)));
   }
 
   #select(index: number): void {
@@ -180,7 +162,9 @@ class ComposePanel {
       const row = make(
         'button',
         { type: 'button', 'aria-pressed': String(i === this.#selected) },
-        `${sceneCategories[label].name} (${place})`,
+        make('span', { className: 'label' }, sceneCategories[label].name),
+        make('span', { className: 'size' }, place),
+        make('span', { className: 'score' }),
       );
       row.addEventListener('click', () => this.#select(i));
       row.addEventListener('keydown', (event) => this.#key(event, i));
@@ -190,13 +174,27 @@ class ComposePanel {
     this.#list.replaceChildren(...rows);
     if (focused >= 0) this.#list.querySelectorAll('button')[Math.min(focused, rows.length - 1)]?.focus();
     this.#tools.disabled = this.#selected < 0;
+    this.#scores();
+  }
+
+  /** Beside each object the best score of its class where it stands, whatever the threshold. */
+  #scores(): void {
+    if (!this.#active) return;
+    const found = this.#context.app.found?.detections ?? [];
+    this.#list.querySelectorAll('.score').forEach((cell, i) => {
+      const { name } = sceneCategories[this.#objects[i].label];
+      const box = this.#shown.find(({ object }) => object === i)?.box;
+      const best = box && found.find((one) => one.label === name && overlap(toXywh(one.box), box) >= 0.5);
+      cell.textContent = !box ? 'hidden' : best ? percent(best.score) : 'not found';
+      cell.classList.toggle('faint', !best || best.score < this.#context.app.view.threshold);
+    });
   }
 
   #key(event: KeyboardEvent, index: number): void {
     const step = event.shiftKey ? 0.05 : 0.01;
     const [du, dv] = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key] ?? [0, 0];
     if (event.key === 'Delete') {
-      this.#select(index);
+      this.#selected = index;
       this.#remove();
     } else if (du !== 0 || dv !== 0) {
       this.#selected = index;
@@ -206,29 +204,33 @@ class ComposePanel {
     event.preventDefault();
   }
 
-  /** Paints the scene and shows it. While one is painted the changes gather. */
+  /** Has the scene painted and shows it. While one is painted the changes gather. */
   async #draw(): Promise<void> {
     this.#again = true;
     if (this.#drawing) return;
     this.#drawing = true;
-    while (this.#again && this.#active) {
-      this.#again = false;
-      const picture = composeScene(this.#background, this.#objects, this.#sprites);
-      this.#shown = new Map(picture.annotations.map(({ object, box }) => [object, box]));
-      const bitmap = await createImageBitmap(new ImageData(picture.rgba, picture.width, picture.height));
-      if (!this.#active) {
-        bitmap.close();
-        break;
+    const { app } = this.#context;
+    try {
+      while (this.#again && this.#active) {
+        this.#again = false;
+        const { bitmap, shown } = await this.#painter.call('compose', { objects: this.#objects });
+        if (!this.#active) {
+          bitmap.close();
+          break;
+        }
+        this.#shown = shown;
+        // The model sees the latest scene when it is free; the picture does not wait for it.
+        void app.showNext({ name: 'scene', bitmap, live: true });
       }
-      // The model sees the latest scene when it is free; the picture does not wait for it.
-      void this.#context.app.showNext({ name: 'scene', bitmap, live: true });
-      await new Promise((next) => requestAnimationFrame(next));
+    } catch (error) {
+      app.report(error);
+    } finally {
+      this.#drawing = false;
     }
-    this.#drawing = false;
   }
 
   #overlay(canvas: CanvasRenderingContext2D, { x, y, scale }: Frame): void {
-    const box = this.#active ? this.#shown.get(this.#selected) : undefined;
+    const box = this.#active ? this.#shown.find(({ object }) => object === this.#selected)?.box : undefined;
     if (!box) return;
     canvas.save();
     canvas.setLineDash([5, 4]);
@@ -246,13 +248,12 @@ class ComposePanel {
       (event) => {
         const place = this.#active ? stage.locate(event) : null;
         if (!place) return;
-        const under = [...this.#shown].filter(([, [x, y, w, h]]) => place.x >= x && place.x < x + w && place.y >= y && place.y < y + h);
         // The nearest is painted last.
-        const [index] = under.at(-1) ?? [-1];
-        this.#select(index);
-        if (index < 0) return;
+        const under = this.#shown.findLast(({ box: [x, y, w, h] }) => place.x >= x && place.x < x + w && place.y >= y && place.y < y + h);
+        this.#select(under?.object ?? -1);
+        if (!under) return;
         event.preventDefault();
-        const object = this.#objects[index];
+        const object = this.#objects[under.object];
         this.#drag = { dx: object.u - place.x / width, dy: object.v - place.y / width };
         stage.canvas.setPointerCapture(event.pointerId);
       },
@@ -271,7 +272,6 @@ class ComposePanel {
 }
 
 export const open: PanelModule['open'] = async (root, context) => {
-  const response = await fetch('sprites.png');
-  if (!response.ok) throw new Error(`The page's sprites are missing (${response.status}).`);
-  return new ComposePanel(root, context, await loadSprites(new Uint8Array(await response.arrayBuffer())));
+  const painter = new WorkerClient<SceneCalls>(new Worker(new URL('scene-worker.js', import.meta.url), { type: 'module' }));
+  return new ComposePanel(root, context, painter, await painter.call('icons', null));
 };

@@ -37,6 +37,11 @@ export function bytes(value: number): string {
   return `${scaled < 10 ? scaled.toFixed(1) : Math.round(scaled)} ${units[power - 1]}`;
 }
 
+/** A short fact in the page's head; what is cut off stands in its title. */
+export function setChip(id: string, text: string): void {
+  Object.assign(element(id), { textContent: text, title: text });
+}
+
 /** Hands a file to the browser's downloads. */
 export function download(name: string, content: Blob): void {
   const address = URL.createObjectURL(content);

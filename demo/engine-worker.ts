@@ -2,19 +2,34 @@
 
 import { BackdropError } from '../src/errors.ts';
 import type { Gpu } from '../src/gpu/device.ts';
-import { Detector, type DetectorImage, models, openDevice } from '../src/index.ts';
-import { openModelWeights } from '../weights-tools/model-weights.ts';
-import { type EngineCalls, leastScore, type Machine, type ModelSummary, type OpenProgress, type OpenRequest } from './engine.ts';
+import { Detector, type DetectorImage, type Inspection, models, openDevice } from '../src/index.ts';
+import { type ModelWeights, openModelWeights } from '../weights-tools/model-weights.ts';
+import { openCheckpoint } from '../weights-tools/open.ts';
+import {
+  type EngineCalls,
+  inputSizes,
+  leastScore,
+  type Machine,
+  type ModelSummary,
+  type OpenProgress,
+  type OpenRequest,
+} from './engine.ts';
 import { type CallContext, serve } from './rpc.ts';
 
 interface Loaded {
   readonly request: OpenRequest;
   readonly gpu: Gpu;
   readonly detector: Detector;
+  /** Of the square input; null: the model's own. */
+  readonly size: number | null;
   readonly messages: readonly string[];
 }
 
 let loaded: Loaded | undefined;
+let lastInspection: Inspection | undefined;
+
+/** Everything that the page may want to show. */
+const all = { threshold: leastScore, maxResults: 300 };
 
 /** One thing at a time on the device. */
 let queue: Promise<unknown> = Promise.resolve();
@@ -28,16 +43,39 @@ function unload(): void {
   loaded?.detector.dispose();
   loaded?.gpu.close();
   loaded = undefined;
+  lastInspection = undefined;
 }
 
 async function load(request: OpenRequest, signal: AbortSignal, progress: (value: OpenProgress) => void): Promise<Loaded> {
   unload();
   progress({ stage: 'reading', fraction: null });
-  const { source, config, labels, report } = await openModelWeights(request.file, {
+  const weights = await openModelWeights(request.file, {
     fileName: request.name,
     ...(request.model === undefined ? {} : { model: request.model }),
   });
   signal.throwIfAborted();
+  const wanted = request.size ?? Math.max(...weights.config.size);
+  let small: BackdropError | null = null;
+  for (const size of [wanted, ...inputSizes.filter((one) => one < wanted)]) {
+    try {
+      return await loadAt(size === request.size || small ? size : null, request, weights, small, signal, progress);
+    } catch (error) {
+      if (!(error instanceof BackdropError) || (error.code !== 'E_GPU_OOM' && error.code !== 'E_GPU_LIMIT')) throw error;
+      small ??= error;
+    }
+  }
+  throw small;
+}
+
+/** @param size null: the model's own @param tooLarge what a larger size failed with */
+async function loadAt(
+  size: number | null,
+  request: OpenRequest,
+  { source, config, labels, report }: ModelWeights,
+  tooLarge: BackdropError | null,
+  signal: AbortSignal,
+  progress: (value: OpenProgress) => void,
+): Promise<Loaded> {
   const gpu = await openDevice();
   try {
     const detector = await Detector.load(source, {
@@ -45,10 +83,11 @@ async function load(request: OpenRequest, signal: AbortSignal, progress: (value:
       model: config,
       signal,
       ...(labels ? { labels } : {}),
-      ...(request.size === undefined ? {} : { size: request.size }),
+      ...(size === null ? {} : { size }),
       onProgress: ({ stage, loaded: done, total }) => progress({ stage, fraction: total > 0 ? done / total : null }),
     });
-    loaded = { request, gpu, detector, messages: [...report.messages, ...detector.warnings] };
+    const smaller = tooLarge ? [`${size} × ${size} is the largest input that fits: ${tooLarge.message}`] : [];
+    loaded = { request, gpu, detector, size, messages: [...smaller, ...report.messages, ...detector.warnings] };
     return loaded;
   } catch (error) {
     gpu.close();
@@ -56,13 +95,13 @@ async function load(request: OpenRequest, signal: AbortSignal, progress: (value:
   }
 }
 
-function summary({ request, detector, messages }: Loaded): ModelSummary {
+function summary({ detector, size, messages }: Loaded): ModelSummary {
   const { config, adapter, statistics, labels } = detector;
   const name = adapter.description || [adapter.vendor, adapter.architecture].filter(Boolean).join(' ') || 'unnamed adapter';
   return {
     name: config.name,
     classes: labels,
-    size: request.size === undefined ? config.size : [request.size, request.size],
+    size: size === null ? config.size : [size, size],
     associationEncoder: config.associationEncoder !== null,
     messages,
     adapter: { name, software: adapter.software },
@@ -113,29 +152,40 @@ serve<EngineCalls>({
 
   open: (request, { signal, progress }: CallContext<OpenProgress>) => inTurn(async () => summary(await load(request, signal, progress))),
 
-  detect: ({ bitmap }, { signal }) =>
+  detect: ({ bitmap, inspect }, { signal, transfer }) =>
     inTurn(async () => {
       const started = performance.now();
       const pixels = pixelsOf(bitmap);
       const decode = performance.now() - started;
-      const { result, recovered } = await withModel(signal, ({ detector }) =>
-        detector.detect(pixels, { threshold: leastScore, maxResults: 300, signal }),
-      );
-      return { ...result, timings: { ...result.timings, decode, total: result.timings.total + decode }, recovered };
+      const { result, recovered } = await withModel(signal, ({ detector }) => detector.detect(pixels, { ...all, inspect, signal }));
+      const { inspection, timings, ...found } = result;
+      lastInspection = inspection;
+      const background = inspection?.background ?? null;
+      // The inspection keeps its own.
+      const copy = background && { ...background, values: background.values.slice() };
+      if (copy) transfer(copy.values.buffer);
+      const split = { ...timings, decode, total: timings.total + decode };
+      return { ...found, timings: split, recovered, inspected: inspect, background: copy };
     }),
 
-  inspect: ({ bitmap, query }, { signal }) =>
+  points: ({ query }) => inTurn(async () => lastInspection?.samplingPoints(query) ?? []),
+
+  without: ({ bitmap }, { signal }) =>
     inTurn(async () => {
       const pixels = pixelsOf(bitmap);
-      const { result } = await withModel(signal, async ({ detector }) => {
-        const inspection = await detector.inspect(pixels, { signal });
-        const options = { threshold: leastScore, maxResults: 300, background: false, signal };
-        const without = detector.config.associationEncoder ? (await detector.detect(pixels, options)).detections : null;
-        const points = query === null ? [] : inspection.samplingPoints(query);
-        return { background: inspection.background, points, without };
-      });
+      const { result } = await withModel(signal, async ({ detector }) =>
+        detector.config.associationEncoder ? (await detector.detect(pixels, { ...all, background: false, signal })).detections : null,
+      );
       return result;
     }),
+
+  tensors: async (_, { progress }) => {
+    if (!loaded) throw new BackdropError('E_INPUT', 'No model is loaded.', { hint: 'Choose a model first.' });
+    const { file, name } = loaded.request;
+    const { formatInspection, inspectCheckpoint } = await import('../weights-tools/inspect.ts');
+    const source = await openCheckpoint(file, { fileName: name });
+    return formatInspection(await inspectCheckpoint(source, { onProgress: ({ done, total }) => progress(done / total) }));
+  },
 
   machine: (_, { signal }) =>
     inTurn(async () => {

@@ -30,19 +30,14 @@ export interface OpenRequest {
 
 export type OpenProgress = { readonly stage: 'reading' | 'weights' | 'kernels'; readonly fraction: number | null };
 
-export interface Found extends Omit<DetectionResult, 'detections'> {
+export interface Found extends Omit<DetectionResult, 'detections' | 'inspection'> {
   readonly detections: readonly Detection[];
   /** The device had been lost and was opened anew for this. */
   readonly recovered: boolean;
-}
-
-/** A look inside at one picture. */
-export interface Inside {
+  /** Inner results were kept. */
+  readonly inspected: boolean;
+  /** Null where they were not, and where the model has no Background Attention Module. */
   readonly background: BackgroundMap | null;
-  /** Of the query asked for. */
-  readonly points: readonly SamplingPoint[];
-  /** Detections of the same weights without the Association Encoder; null where the model has none. */
-  readonly without: readonly Detection[] | null;
 }
 
 /** A tensor in the memory plan. */
@@ -75,15 +70,22 @@ export type EngineCalls = {
   architectures: { request: null; answer: readonly string[] };
   open: { request: OpenRequest; answer: ModelSummary; progress: OpenProgress };
   /** Everything above a low score; the page filters. The bitmap is closed. */
-  detect: { request: { bitmap: ImageBitmap }; answer: Found };
-  /** `query`: whose sampling points are wanted. The bitmap is closed. */
-  inspect: { request: { bitmap: ImageBitmap; query: number | null }; answer: Inside };
+  detect: { request: { bitmap: ImageBitmap; inspect: boolean }; answer: Found };
+  /** Where the decoder samples for a query of the picture looked at last with `inspect`. */
+  points: { request: { query: number }; answer: readonly SamplingPoint[] };
+  /** Detections of the same weights without the Association Encoder; null where the model has none. The bitmap is closed. */
+  without: { request: { bitmap: ImageBitmap }; answer: readonly Detection[] | null };
+  /** All tensors of the model's file with shapes and statistics, as text. */
+  tensors: { request: null; answer: string; progress: number };
   machine: { request: null; answer: Machine };
   /** Times every dispatch of the last picture's forward pass; progress is the share done. */
   profile: { request: null; answer: { method: string; steps: readonly StepTiming[] }; progress: number };
   /** For tests: what happens when a driver resets the device. */
   loseDevice: { request: null; answer: null };
 };
+
+/** What the input can be set to, largest first. */
+export const inputSizes = [800, 640, 480, 320, 256, 192];
 
 /** Scores below this are not kept. */
 export const leastScore = 0.05;

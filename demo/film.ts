@@ -6,6 +6,9 @@ import { element, make } from './dom.ts';
 /** Seconds between frames when stepping; browsers do not tell a film's own rate. */
 const frameTime = 1 / 25;
 
+/** For a first frame, 20 ms apart. */
+const mostTries = 250;
+
 const cameraTroubles: Record<string, [title: string, hint: string]> = {
   NotAllowedError: ['The camera was refused.', "Allow it in the address bar's camera sign, then start again."],
   NotFoundError: ['There is no camera.', 'Connect one, or open a picture or a film.'],
@@ -23,32 +26,28 @@ export class Film {
   /** Camera or film on the stage. */
   running = false;
 
-  constructor(app: App, leaveOthers: () => void) {
+  constructor(app: App) {
     this.#app = app;
-    element('camera').addEventListener('click', () => {
-      if (this.#stream) this.leave();
-      else {
-        leaveOthers();
-        void this.#startCamera();
-      }
-    });
     element('camera-choice').addEventListener('change', () => void this.#startCamera());
-    element('play').addEventListener('click', () => void this.#playOrPause());
-    element('step-back').addEventListener('click', () => void this.#step(-frameTime));
-    element('step').addEventListener('click', () => void this.#step(frameTime));
+    element('play').addEventListener('click', () => void app.attempt(() => this.#playOrPause()));
+    element('step-back').addEventListener('click', () => void app.attempt(() => this.#step(-frameTime)));
+    element('step').addEventListener('click', () => void app.attempt(() => this.#step(frameTime)));
     const position = element<HTMLInputElement>('position');
-    position.addEventListener('input', () => void this.#seek(Number(position.value)));
+    position.addEventListener('input', () => void app.attempt(() => this.#seek(Number(position.value))));
     this.#video.addEventListener('timeupdate', () => {
       if (document.activeElement !== position || !this.#video.paused) position.value = String(this.#video.currentTime);
     });
     for (const event of ['play', 'pause', 'ended']) this.#video.addEventListener(event, () => this.#controls());
   }
 
-  /** Is this file a film? Then it is opened. */
-  take(file: File): boolean {
-    if (!file.type.startsWith('video/')) return false;
-    void this.#app.run(`Opening ${file.name}`, () => this.#openFilm(file));
-    return true;
+  /** Stops a camera that runs, and starts one where none does. */
+  async toggleCamera(): Promise<void> {
+    if (this.#stream) this.leave();
+    else await this.#startCamera();
+  }
+
+  open(file: File): Promise<void> {
+    return this.#app.run(`Opening ${file.name}`, () => this.#openFilm(file));
   }
 
   async #openFilm(file: File): Promise<void> {
@@ -68,7 +67,7 @@ export class Film {
     this.#name = file.name;
     this.running = true;
     this.#controls();
-    void this.#frame(false);
+    await this.#frame(false);
   }
 
   async #startCamera(): Promise<void> {
@@ -97,7 +96,7 @@ export class Film {
     this.#name = 'camera';
     this.running = true;
     this.#controls();
-    void this.#frames();
+    void this.#app.attempt(() => this.#frames());
   }
 
   /** Ends camera and film; the last frame stays on the stage. */
@@ -148,17 +147,36 @@ export class Film {
   async #frames(): Promise<void> {
     if (this.#looping) return;
     this.#looping = true;
-    while (this.running && !this.#video.paused && !this.#video.ended) {
-      await this.#frame(true);
-      await new Promise((next) => requestAnimationFrame(next));
+    try {
+      while (this.running && !this.#video.paused && !this.#video.ended) {
+        await this.#frame(true);
+        await new Promise((next) => requestAnimationFrame(next));
+      }
+    } finally {
+      this.#looping = false;
     }
-    this.#looping = false;
   }
 
   async #frame(live: boolean): Promise<void> {
-    const bitmap = await createImageBitmap(this.#video).catch(() => null);
+    const bitmap = await this.#grab();
     if (!bitmap) return;
     const name = this.#stream ? this.#name : `${this.#name} at ${this.#video.currentTime.toFixed(2)} s`;
-    await this.#app.showNext({ name, bitmap, live });
+    const looked = this.#app.showNext({ name, bitmap, live });
+    if (live) await looked;
+  }
+
+  /** The frame that stands there; null when camera or film has ended. A video has data for a moment before it has a frame. */
+  async #grab(): Promise<ImageBitmap | null> {
+    for (let tries = 0; this.running; tries++) {
+      try {
+        return await createImageBitmap(this.#video);
+      } catch (cause) {
+        if (tries === mostTries) throw new BackdropError('E_IMAGE', `${this.#name}: this browser shows no frame of it.`, { cause });
+        // Asking for frames has Chrome show the first one of a film that does not play.
+        this.#video.requestVideoFrameCallback?.(() => {});
+        await new Promise((next) => setTimeout(next, 20));
+      }
+    }
+    return null;
   }
 }

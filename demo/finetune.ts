@@ -11,7 +11,7 @@ type TrainEngine = WorkerClient<TrainCalls>;
 
 /** A curve that grows: steps or epochs across, one value or two. */
 class Curve {
-  readonly root = make('div', { className: 'curve', role: 'img' });
+  readonly root = make('div', { className: 'curve', role: 'img', hidden: true });
   readonly #plot: uPlot;
   readonly #name: string;
   readonly #data: number[][];
@@ -37,6 +37,7 @@ class Curve {
   }
 
   add(at: number, ...values: number[]): void {
+    this.root.hidden = false;
     this.#data[0].push(at);
     for (const [i, value] of values.entries()) this.#data[i + 1].push(value);
     this.#plot.setData(this.#data as uPlot.AlignedData);
@@ -44,6 +45,7 @@ class Curve {
   }
 
   clear(): void {
+    this.root.hidden = true;
     for (const column of this.#data) column.length = 0;
     this.#plot.setData(this.#data as uPlot.AlignedData);
   }

@@ -3,9 +3,10 @@ import { openSafetensors } from '../src/checkpoints/index.ts';
 import { backgroundEnergy, classHeatmap } from '../src/detector/inspection.ts';
 import { BackdropError } from '../src/errors.ts';
 import { drawBoxes, labelColor } from '../src/host/image.ts';
-import type { Detection } from '../src/index.ts';
+import type { Detection, SamplingPoint } from '../src/index.ts';
+import { overlap, toXywh } from './boxes.ts';
 import { make, percent } from './dom.ts';
-import type { Inside } from './engine.ts';
+import type { Found } from './engine.ts';
 import type { PanelContext, PanelModule } from './panels.ts';
 import type { Frame } from './stage.ts';
 
@@ -36,37 +37,49 @@ async function openHead(file: File): Promise<Head> {
 
 class InsidePanel {
   readonly #context: PanelContext;
-  #inside: Inside | null = null;
   #head: Head | null = null;
-  #heat: OffscreenCanvas | null = null;
+  #points: readonly SamplingPoint[] = [];
+  #compared: Found | null = null;
   #asked = 0;
   #entered = true;
-  readonly #show = make('input', { type: 'checkbox', checked: true, id: 'show-background' });
+  #mapBefore = false;
   readonly #what = make('select', { id: 'background-what' });
-  readonly #strength = make('input', { type: 'range', min: '0', max: '1', step: '0.05', value: '0.65', id: 'background-strength' });
   readonly #note = make('p', { className: 'hint' });
-  readonly #points = make('p', { className: 'hint' });
+  readonly #box = make('p', { className: 'hint' });
   readonly #beside = make('canvas', { className: 'beside', role: 'img', 'aria-label': 'Detections without the Association Encoder' });
   readonly #changes = make('ul', { className: 'changes', 'aria-label': 'What the background changes' });
 
   constructor(root: HTMLElement, context: PanelContext) {
     this.#context = context;
     const { app, stage } = context;
-    const headFile = make('input', { type: 'file', accept: '.safetensors', id: 'head-file' });
+    const headFile = make('input', { type: 'file', accept: '.safetensors', id: 'head-file', hidden: true });
+    const openFile = make('button', { type: 'button' }, 'Open a head file');
+    openFile.addEventListener('click', () => headFile.click());
     headFile.addEventListener('change', () => {
       const file = headFile.files?.[0];
+      headFile.value = '';
       if (file) void app.run(`Opening ${file.name}`, async () => this.#useHead(await openHead(file), file.name));
     });
-    for (const control of [this.#show, this.#what, this.#strength]) control.addEventListener('input', () => this.#paintHeat());
+    this.#what.addEventListener('input', () => this.#choose());
+    const levels = levelNames.map((name, level) => {
+      const swatch = make('span', { className: 'swatch round' });
+      swatch.style.background = levelColors[level];
+      return make('li', {}, swatch, name);
+    });
     root.append(
       make('h2', {}, 'Where the background module looks'),
-      make('div', { className: 'row' }, make('label', { htmlFor: 'show-background' }, 'Show on the picture'), this.#show),
-      make('div', { className: 'row' }, make('label', { htmlFor: 'background-what' }, 'What'), this.#what),
-      make('div', { className: 'row' }, make('label', { htmlFor: 'background-strength' }, 'Strength'), this.#strength),
-      make('div', { className: 'row' }, make('label', { htmlFor: 'head-file' }, 'Class heatmaps: a head file'), headFile),
+      make('div', { className: 'row' }, make('label', { htmlFor: 'background-what' }, 'Map'), this.#what),
       this.#note,
+      make(
+        'div',
+        { className: 'row' },
+        make('span', { className: 'hint grow' }, 'Class heatmaps need the head of the pre-trained background classifier.'),
+        openFile,
+        headFile,
+      ),
       make('h2', {}, 'Where the decoder looks'),
-      this.#points,
+      this.#box,
+      make('ul', { className: 'legend' }, ...levels),
       make('h2', {}, 'Without the Association Encoder'),
       this.#beside,
       this.#changes,
@@ -75,9 +88,7 @@ class InsidePanel {
     stage.overlays.add((canvas, frame) => this.#overlay(canvas, frame));
     app.on('found', () => void this.#look());
     app.on('picture', (picture) => {
-      if (picture?.live) return;
-      this.#inside = null;
-      this.#paintHeat();
+      if (!picture?.live) this.#points = [];
     });
     let chosen: Detection | null = null;
     app.on('view', () => {
@@ -85,41 +96,47 @@ class InsidePanel {
       chosen = app.chosen;
       void this.#look();
     });
-    void this.#look();
+    this.enter();
   }
 
   enter(): void {
     this.#entered = true;
+    this.#mapBefore = this.#context.app.inspecting;
+    this.#context.background.show(true);
     void this.#look();
   }
 
   leave(): void {
     this.#entered = false;
-    this.#context.stage.draw();
+    this.#context.background.show(this.#mapBefore);
   }
 
   /** Asks the model; while it looks, only the last question counts. */
   async #look(): Promise<void> {
-    const { app } = this.#context;
-    const { picture, model } = app;
-    if (!this.#entered || !picture || !model || !app.found) return;
+    const { app, stage } = this.#context;
+    const { picture, found } = app;
+    if (!this.#entered || !picture || !found?.inspected) return;
     const asked = ++this.#asked;
     const target = app.chosen ?? app.visible()[0] ?? null;
     try {
-      const bitmap = await createImageBitmap(picture.bitmap);
-      const inside = await app.engine.call('inspect', { bitmap, query: target?.query ?? null }, { transfer: [bitmap] });
+      const points = target ? await app.engine.call('points', { query: target.query }) : [];
       if (asked !== this.#asked) return;
-      this.#inside = inside;
+      this.#points = points;
       this.#describe(target);
-      this.#paintHeat();
-      this.#compare(inside.without);
+      stage.draw();
+      if (this.#compared === found) return;
+      const bitmap = await createImageBitmap(picture.bitmap);
+      const without = await app.engine.call('without', { bitmap }, { transfer: [bitmap] });
+      if (asked !== this.#asked) return;
+      this.#compared = found;
+      this.#compare(without);
     } catch (error) {
       app.report(error);
     }
   }
 
   #useHead(head: Head, name: string): void {
-    const channels = this.#inside?.background?.channels;
+    const channels = this.#context.app.found?.background?.channels;
     if (channels !== undefined && channels !== head.channels) {
       throw new BackdropError(
         'E_CKPT_SHAPE',
@@ -131,7 +148,8 @@ class InsidePanel {
     }
     this.#head = head;
     this.#listWhat();
-    this.#paintHeat();
+    this.#what.value = 'class 0';
+    this.#choose();
   }
 
   #listWhat(): void {
@@ -143,52 +161,33 @@ class InsidePanel {
     this.#what.replaceChildren(...options);
   }
 
-  #describe(target: Detection | null): void {
-    const background = this.#inside?.background;
-    this.#note.textContent = background
-      ? `F_b, ${background.width} × ${background.height} places of ${background.channels} channels, drawn over the picture.`
-      : 'This model has no Background Attention Module.';
-    const levels = levelNames.map((name, level) => `${name}: ${['yellow', 'orange', 'violet'][level]}`).join(', ');
-    this.#points.textContent = target
-      ? `${target.label} ${percent(target.score)}: the points its query reads in the last layer (${levels}); larger is more weight. Choose another box to see its points.`
-      : 'No box to look at.';
+  #choose(): void {
+    const [kind, index] = this.#what.value.split(' ');
+    const head = this.#head;
+    const at = Number(index);
+    const name = this.#what.selectedOptions[0].text;
+    this.#context.background.choose(
+      kind === 'energy' ? 'Background map' : name,
+      kind === 'class' && head
+        ? (map) => classHeatmap(map, head.weight, at)
+        : (map) => backgroundEnergy(map, kind === 'group' ? at : 0, kind === 'group' ? groups : 1),
+    );
   }
 
-  /** The map as a small picture, which the stage stretches. */
-  #paintHeat(): void {
-    const background = this.#inside?.background;
-    this.#heat = null;
-    if (background && this.#show.checked) {
-      const [kind, index] = this.#what.value.split(' ');
-      const values =
-        kind === 'class' && this.#head
-          ? classHeatmap(background, this.#head.weight, Number(index))
-          : backgroundEnergy(background, kind === 'group' ? Number(index) : 0, kind === 'group' ? groups : 1);
-      const most = values.reduce((a, b) => Math.max(a, b), 0) || 1;
-      const least = values.reduce((a, b) => Math.min(a, b), most);
-      const { width, height } = background;
-      const canvas = new OffscreenCanvas(width, height);
-      const image = new ImageData(width, height);
-      values.forEach((value, i) => {
-        const share = (value - least) / (most - least || 1);
-        // From clear over amber to magenta.
-        image.data.set([255, 190 - 150 * share, 40 + 120 * share, 255 * share * Number(this.#strength.value)], 4 * i);
-      });
-      canvas.getContext('2d')?.putImageData(image, 0, 0);
-      this.#heat = canvas;
-    }
-    this.#context.stage.draw();
+  #describe(target: Detection | null): void {
+    const background = this.#context.app.found?.background;
+    this.#note.textContent = background
+      ? `F_b: ${background.width} × ${background.height} places of ${background.channels} channels, beside the picture.`
+      : 'This model has no Background Attention Module.';
+    this.#box.textContent = target
+      ? `${target.label} ${percent(target.score)}: the points that its query reads in the last layer; larger is more weight. Choose another box to see its points.`
+      : 'No box to look at.';
   }
 
   #overlay(canvas: CanvasRenderingContext2D, { x, y, scale, width, height }: Frame): void {
     if (!this.#entered) return;
     canvas.save();
-    if (this.#heat) {
-      canvas.imageSmoothingEnabled = true;
-      canvas.imageSmoothingQuality = 'high';
-      canvas.drawImage(this.#heat, x, y, width * scale, height * scale);
-    }
-    for (const point of this.#inside?.points ?? []) {
+    for (const point of this.#points) {
       canvas.beginPath();
       canvas.arc(x + point.x * width * scale, y + point.y * height * scale, 2 + 9 * Math.sqrt(point.weight), 0, 2 * Math.PI);
       canvas.fillStyle = levelColors[point.level] ?? '#fff';
@@ -227,19 +226,11 @@ interface Change {
   readonly after: number | null;
 }
 
-function overlap(a: Detection['box'], b: Detection['box']): number {
-  const w = Math.min(a.xmax, b.xmax) - Math.max(a.xmin, b.xmin);
-  const h = Math.min(a.ymax, b.ymax) - Math.max(a.ymin, b.ymin);
-  if (w <= 0 || h <= 0) return 0;
-  const area = (box: Detection['box']) => (box.xmax - box.xmin) * (box.ymax - box.ymin);
-  return (w * h) / (area(a) + area(b) - w * h);
-}
-
 /** Pairs what is found with and without the encoder: same label, boxes that overlap by half. Largest change first. */
 export function changes(found: readonly Detection[], without: readonly Detection[], threshold: number): Change[] {
   const left = new Set(without);
   const rows: Change[] = found.map((one) => {
-    const twin = [...left].find((other) => other.label === one.label && overlap(one.box, other.box) >= 0.5);
+    const twin = [...left].find((other) => other.label === one.label && overlap(toXywh(one.box), toXywh(other.box)) >= 0.5);
     if (twin) left.delete(twin);
     return { label: one.label, before: twin?.score ?? null, after: one.score };
   });
@@ -252,7 +243,8 @@ function changeRow({ label, before, after }: Change): HTMLLIElement {
   const swatch = make('span', { className: 'swatch' });
   swatch.style.background = labelColor(label);
   const score = (value: number | null) => (value === null ? 'not found' : percent(value));
-  return make('li', {}, swatch, ` ${label}: ${score(before)} without, ${score(after)} with`);
+  const change = make('span', { className: 'size' }, `${score(before)} without → `, make('strong', {}, `${score(after)} with`));
+  return make('li', {}, swatch, make('span', { className: 'label' }, label), change);
 }
 
 export const open: PanelModule['open'] = (root, context) => new InsidePanel(root, context);

@@ -6,6 +6,7 @@ import { BackdropError } from '../src/errors.ts';
 import { type EvaluatedDetection, evaluateDetections } from '../src/evaluation/coco.ts';
 import { boxIou, type XYWH } from '../src/evaluation/match.ts';
 import type { Detection } from '../src/index.ts';
+import { toXywh } from './boxes.ts';
 import { make, percent } from './dom.ts';
 import type { PanelContext, PanelModule } from './panels.ts';
 import { sampleLabels } from './sources.ts';
@@ -26,8 +27,6 @@ export interface Judgement {
   readonly wrong: readonly Detection[];
   readonly missed: readonly Annotation[];
 }
-
-export const toXywh = ({ xmin, ymin, xmax, ymax }: Detection['box']): XYWH => [xmin, ymin, xmax - xmin, ymax - ymin];
 
 /** COCO's greedy matching at IoU 0.5, strongest first, within a class. Crowds excuse what lies on them and are never missed. */
 export function judge(found: readonly Detection[], { annotations }: ImageRecord, categories: readonly Category[]): Judgement {
@@ -68,7 +67,7 @@ class LabelsPanel {
     files.addEventListener('change', () => {
       const chosen = [...(files.files ?? [])];
       files.value = '';
-      if (chosen.length > 0) void context.app.run('Reading labels', () => this.#read(chosen));
+      this.take(chosen);
     });
     const own = make('button', { type: 'button' }, "The samples' labels");
     own.addEventListener('click', () => {
@@ -93,6 +92,10 @@ class LabelsPanel {
     );
     context.stage.overlays.add((canvas, frame) => this.#overlay(canvas, frame));
     for (const event of ['found', 'view', 'picture'] as const) context.app.on(event, () => this.#count());
+  }
+
+  take(files: readonly File[]): void {
+    if (files.length > 0) void this.#context.app.run('Reading labels', () => this.#read(files));
   }
 
   enter(): void {
@@ -180,10 +183,8 @@ class LabelsPanel {
     const position = new Map(labels.categories.map(({ name }, label) => [name, label]));
     const detections: EvaluatedDetection[] = [];
     const records: ImageRecord[] = [];
-    for (const [i, item] of items.entries()) {
-      app.emit('work', { label: `Measuring ${item.name}`, fraction: i / items.length });
+    for await (const { item, found } of sources.detectAll(items)) {
       const record = labels.records.get(item.name)!;
-      const found = await sources.detect(item);
       records.push(record);
       for (const { label, score, box } of found.detections) {
         const known = position.get(label);

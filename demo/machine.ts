@@ -26,11 +26,11 @@ export const open: PanelModule['open'] = (root, { app }) => {
   root.append(
     make('h2', {}, 'This machine'),
     summary,
-    again,
+    make('div', { className: 'row small' }, again),
     make('h2', {}, 'Memory plan'),
     plan,
     make('h2', {}, 'Slowest kernels'),
-    measure,
+    make('div', { className: 'row small' }, measure),
     kernels,
   );
   measure.addEventListener('click', () => void app.run('Timing kernels', () => profile(app, kernels)));

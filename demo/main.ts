@@ -2,8 +2,9 @@
 import { BackdropError } from '../src/errors.ts';
 import { readState, writeState } from './address-state.ts';
 import { App } from './app.ts';
-import { element } from './dom.ts';
-import { Film } from './film.ts';
+import { BackgroundView } from './background-map.ts';
+import { element, setChip } from './dom.ts';
+import type { Film } from './film.ts';
 import { ModelChoice } from './model-choice.ts';
 import { type PanelLoaders, Panels } from './panels.ts';
 import { results } from './results.ts';
@@ -21,6 +22,8 @@ const loaders: PanelLoaders = {
   machine: () => import('./machine.ts'),
 };
 
+/** Labels by their names; .txt only beside one of these, as YOLO's lines are. */
+const isLabels = (file: File): boolean => /\.(json|ya?ml|xml)$/i.test(file.name);
 const isWeights = (file: File): boolean => /\.(safetensors|pth|pt|bin|ckpt)$/i.test(file.name);
 
 function status(app: App): void {
@@ -50,7 +53,7 @@ function status(app: App): void {
     element('said').textContent = text;
   });
   app.on('model', (model) => {
-    if (model) element('adapter').textContent = model.adapter.software ? `${model.adapter.name} (software: slow)` : model.adapter.name;
+    if (model) setChip('adapter', model.adapter.software ? `${model.adapter.name} (software: slow)` : model.adapter.name);
   });
 }
 
@@ -61,6 +64,7 @@ async function checkAdapter(app: App): Promise<boolean> {
     if (await navigator.gpu.requestAdapter().catch(() => null)) return true;
     app.standing = troubleOf(new BackdropError('E_WEBGPU_NO_ADAPTER', 'WebGPU is there, but it offers no graphics adapter.'));
   }
+  setChip('adapter', 'no graphics adapter');
   app.emit('trouble', app.standing);
   return false;
 }
@@ -77,25 +81,45 @@ async function start(): Promise<void> {
     element(id).addEventListener('click', action);
   }
   results(app);
-  saving(app);
   const leaving = new Set<() => void>();
   const leave = () => {
     for (const end of leaving) end();
   };
   const choice = new ModelChoice(app);
-  const film: Film = new Film(app, leave);
+  /** Loaded when the first camera or film is opened. */
+  let film: Film | null = null;
+  const openFilm = async (): Promise<Film> => {
+    const { Film } = await import('./film.ts');
+    film ??= new Film(app);
+    return film;
+  };
+  element('camera').addEventListener('click', () => {
+    if (!film?.running) leave();
+    void app.attempt(async () => (await openFilm()).toggleCamera());
+  });
   const sources: Sources = new Sources(app, {
     leave,
     takeOther: (file) => {
       if (isWeights(file)) void choice.openFile(file);
-      else return film.take(file);
+      else if (file.type.startsWith('video/')) {
+        leave();
+        void app.attempt(async () => (await openFilm()).open(file));
+      } else return false;
       return true;
     },
+    takeLabels: (files) => {
+      const labels = files.some(isLabels) ? files.filter((file) => isLabels(file) || /\.txt$/i.test(file.name)) : [];
+      if (labels.length > 0) void panels.give('labels', labels);
+      return labels;
+    },
   });
-  leaving.add(() => film.leave());
-  const remember = () => writeState(app, { model: choice.address, panel: panels.current });
-  const panels: Panels = new Panels({ app, stage, sources, leave }, loaders, () => remember());
+  saving(app, sources);
+  leaving.add(() => film?.leave());
+  const remember = () => writeState(app, { model: choice.address, panel: panels.current, map: app.inspecting });
+  const background: BackgroundView = new BackgroundView(app, stage, () => remember());
+  const panels: Panels = new Panels({ app, stage, sources, background, leave }, loaders, () => remember());
   const shared = readState(app);
+  if (shared.map) background.show(true);
   app.emit('view', null);
   app.on('view', remember);
   app.on('model', remember);

@@ -1,7 +1,7 @@
 /** Which model looks: the embedded one, a file of one's own, or one by address (kept for the next time). */
 import type { App } from './app.ts';
-import { bytes, element, make } from './dom.ts';
-import type { OpenRequest } from './engine.ts';
+import { bytes, element, make, percent, setChip } from './dom.ts';
+import { inputSizes, type OpenRequest } from './engine.ts';
 import { deleteModel, modelByAddress, storageEstimate, storedModels } from './storage.ts';
 
 export const embeddedModel = 'model/association-detr-nano.safetensors';
@@ -33,7 +33,17 @@ export class ModelChoice {
     app.on('model', (model) => {
       const report = model?.messages.map((message) => make('li', {}, message)) ?? [];
       element('report').replaceChildren(...report);
-      element('model-name').textContent = model ? `${model.name}, ${model.classes.length} classes, ${model.size.join(' × ')}` : 'none';
+      setChip('model-name', model ? `${model.name} at ${model.size.join(' × ')}` : 'no model');
+      element('tensors').replaceChildren();
+    });
+    element('size').append(...inputSizes.toReversed().map((size) => new Option(String(size))));
+    element('inspect').addEventListener('click', () => {
+      void app.run('Reading the tensors', async () => {
+        const text = await app.engine.call('tensors', null, {
+          onProgress: (fraction) => app.emit('work', { label: 'Reading the tensors', fraction }),
+        });
+        element('tensors').replaceChildren(make('pre', { className: 'metrics tall', tabIndex: 0 }, text));
+      });
     });
     void this.listStored();
   }
@@ -62,7 +72,7 @@ export class ModelChoice {
       const model = await modelByAddress(text, {
         onProgress: (loaded, total) =>
           this.#app.emit('work', {
-            label: `Fetching the model: ${bytes(loaded)}${total ? ` of ${bytes(total)}` : ''}`,
+            label: `Fetching the model: ${bytes(loaded)}${total ? ` of ${bytes(total)}, ${percent(loaded / total)}` : ''}`,
             fraction: total ? loaded / total : null,
           }),
       });

@@ -1,5 +1,6 @@
 /** The panels beside the stage: tabs by the ARIA pattern. What a panel needs is loaded when it is first opened. */
 import type { App } from './app.ts';
+import type { BackgroundView } from './background-map.ts';
 import { element } from './dom.ts';
 import type { Sources } from './sources.ts';
 import type { Stage } from './stage.ts';
@@ -9,6 +10,7 @@ export interface PanelContext {
   readonly app: App;
   readonly stage: Stage;
   readonly sources: Sources;
+  readonly background: BackgroundView;
   /** Ends camera, film and scene: the panel puts something else on the stage. */
   readonly leave: () => void;
 }
@@ -17,6 +19,8 @@ export interface PanelContext {
 export interface Panel {
   enter?(): void;
   leave?(): void;
+  /** Files that were dropped for it. */
+  take?(files: readonly File[]): void;
 }
 
 export interface PanelModule {
@@ -58,6 +62,12 @@ export class Panels {
 
   has(name: string): boolean {
     return this.#tabs().some(({ dataset }) => dataset.panel === name);
+  }
+
+  /** Opens a panel and hands it files. */
+  async give(name: string, files: readonly File[]): Promise<void> {
+    await this.show(name);
+    (await this.#opened.get(name))?.take?.(files);
   }
 
   async show(name: string): Promise<void> {

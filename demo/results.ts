@@ -30,6 +30,10 @@ export function results(app: App): void {
     element('timings').textContent =
       `decode ${milliseconds(decode)} · upload ${milliseconds(preprocess)} · inference ${milliseconds(inference)} · ` +
       `post ${milliseconds(postprocess)}${rate}`;
+    const shares = [decode, preprocess, inference, postprocess];
+    [...element('split-times').children].forEach((bar, i) => {
+      (bar as HTMLElement).style.flexGrow = String(shares[i]);
+    });
     list(app);
   });
   app.on('view', () => {

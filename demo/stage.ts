@@ -97,6 +97,16 @@ export class Stage {
     };
   }
 
+  /** A pixel for each of the screen's, coordinates in CSS pixels, and nothing drawn. */
+  fit(canvas: HTMLCanvasElement, context: CanvasRenderingContext2D): void {
+    const ratio = devicePixelRatio;
+    const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+  }
+
   /** A place on the canvas in pixels of the picture. */
   locate(event: { clientX: number; clientY: number }): { x: number; y: number } | null {
     const frame = this.frame();
@@ -107,16 +117,11 @@ export class Stage {
 
   #paint(): void {
     const { canvas } = this;
-    const ratio = devicePixelRatio;
-    const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
-    if (canvas.width !== width) canvas.width = width;
-    if (canvas.height !== height) canvas.height = height;
     const context = canvas.getContext('2d');
     const { picture } = this.#app;
     const frame = this.frame();
     if (!context) return;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+    this.fit(canvas, context);
     if (!picture || !frame) return;
     context.imageSmoothingEnabled = frame.scale < 3;
     context.drawImage(picture.bitmap, frame.x, frame.y, frame.width * frame.scale, frame.height * frame.scale);

@@ -1,5 +1,5 @@
 /** Models that were fetched by address, kept in the browser's cache: what is there, and how it is deleted. */
-import { type FetchOptions, fetchAddress, parseAddress } from './address.ts';
+import type { FetchOptions } from './address.ts';
 
 const cacheName = 'backdrop-models';
 
@@ -39,6 +39,7 @@ export async function deleteModel(address: string): Promise<void> {
 
 /** From the cache, else by address and into the cache. `kept` is false where the browser has no room for it. */
 export async function modelByAddress(text: string, options: FetchOptions): Promise<{ file: Blob; name: string; kept: boolean }> {
+  const { fetchAddress, parseAddress } = await import('./address.ts');
   const address = parseAddress(text).href;
   const cache = await openCache();
   const known = await cache?.match(address);

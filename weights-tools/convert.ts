@@ -9,7 +9,7 @@ import { versionOf } from './names/rt-detr.ts';
 import { type Architecture, recognise } from './recognise.ts';
 import { selectStateDict } from './select.ts';
 import { statisticsOf } from './statistics.ts';
-import { isTorchSource } from './torch-file.ts';
+import { isTorchSource } from './torch-source.ts';
 import { type PthTensor, type PthValue, pthTensor, writePth } from './write-pth.ts';
 
 export interface ConvertOptions {

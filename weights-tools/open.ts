@@ -2,7 +2,10 @@
 import { type FileLike, openFile, raiser } from '../src/checkpoints/bytes.ts';
 import { openSafetensors } from '../src/checkpoints/safetensors.ts';
 import type { OpenOptions, TensorSource } from '../src/checkpoints/tensors.ts';
-import { LEGACY_MAGIC, openTorchLegacy, openTorchZip } from './torch-file.ts';
+import { LEGACY_MAGIC } from './torch-source.ts';
+
+/** The unpickler is as large as the rest of the readers: a page that opens safetensors does without. */
+const torchFiles = () => import('./torch-file.ts');
 
 interface Impostor {
   kind: string;
@@ -69,8 +72,8 @@ export async function openCheckpoint(file: FileLike, options: OpenOptions = {}):
   const refuse = (kind: string, says: string, hint: string): never =>
     raiser(bytes.name, hint)('E_CKPT_NOT_CHECKPOINT', says, { kind, size: bytes.size });
   if (head.length === 0) refuse('empty', 'the file is empty', 'download it again');
-  if (head[0] === 0x50 && head[1] === 0x4b && (head[2] === 3 || head[2] === 5)) return openTorchZip(bytes);
-  if (LEGACY_MAGIC.every((byte, i) => i >= head.length || head[i] === byte)) return openTorchLegacy(bytes);
+  if (head[0] === 0x50 && head[1] === 0x4b && (head[2] === 3 || head[2] === 5)) return (await torchFiles()).openTorchZip(bytes);
+  if (LEGACY_MAGIC.every((byte, i) => i >= head.length || head[i] === byte)) return (await torchFiles()).openTorchLegacy(bytes);
   const text = String.fromCharCode(...head);
   // An eight-byte length and a brace: only safetensors starts so. Its reader knows what is wrong with the rest.
   if (text[8] === '{') return openSafetensors(bytes, options);

@@ -5,7 +5,7 @@
 import type { TensorSource } from '../src/checkpoints/tensors.ts';
 import { mapSource, renaming } from './mapped.ts';
 import type { PickleValue } from './pickle-values.ts';
-import { isTorchSource } from './torch-file.ts';
+import { isTorchSource } from './torch-source.ts';
 
 export interface Selection {
   /** The weights under their own names. */

@@ -6,30 +6,19 @@
  * information, the object, the list of storage keys), then per storage its element count (int64) and its data, little-endian
  * whatever machine wrote it. Source of both: torch/serialization.py.
  */
+
 import { type OpenFile, type Raise, raiser } from '../src/checkpoints/bytes.ts';
 import { dtypeBytes, type TensorInfo, type TensorSource, tensorOf, toFloat32 } from '../src/checkpoints/tensors.ts';
 import { BackdropError } from '../src/errors.ts';
 import { unpickle } from './pickle.ts';
 import { kindOf, Opaque, type PickleValue, Storage, TensorRecord, Tuple } from './pickle-values.ts';
 import { extentOf, gather, isContiguous, swapBytes } from './strided.ts';
+import { LEGACY_MAGIC, type TorchSource } from './torch-source.ts';
 import { openZip, type ZipEntry } from './zip.ts';
-
-/** A torch file: besides its tensors (named by their path, joined with dots), the structure around them. */
-export interface TorchSource extends TensorSource {
-  readonly root: PickleValue;
-  /** The tensors found below `value`, by path relative to it: what select.ts chooses from. */
-  readonly records: ReadonlyMap<string, TensorRecord>;
-}
-
-export function isTorchSource(source: TensorSource): source is TorchSource {
-  return 'root' in source && 'records' in source;
-}
 
 const LIMITS = { tensors: 100_000, depth: 64, visits: 8_000_000, pickle: 256 * 2 ** 20 };
 /** A storage up to this size is kept while several tensors are views of it. */
 const KEEP = 64 * 2 ** 20;
-/** The first bytes of the legacy format: the pickled integer 0x1950a86a20f9469cfc6c. */
-export const LEGACY_MAGIC: readonly number[] = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
 /** Reads [begin, end) of a storage's bytes. */
 type StorageReader = (storage: Storage, begin: number, end: number) => Promise<Uint8Array>;

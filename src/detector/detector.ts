@@ -55,6 +55,8 @@ export interface DetectOptions {
   size?: InputSize;
   /** False leaves the Association Encoder out: the same weights without the background. */
   background?: boolean;
+  /** True keeps inner results: the result has an `inspection`. */
+  inspect?: boolean;
   signal?: AbortSignal;
 }
 
@@ -77,6 +79,8 @@ export interface DetectionResult {
   /** Of the original image, in pixels. */
   width: number;
   height: number;
+  /** Where `inspect` asked for it. */
+  inspection?: Inspection;
 }
 
 /** Detectors on one device share what was compiled. */
@@ -218,7 +222,8 @@ export class Detector {
     const pixels = await readPixels(image);
     signal?.throwIfAborted();
     const size = options.size === undefined ? this.#size : sizeOf(options.size);
-    const program = await this.#program(size, signal ? { signal } : {}, options.background === false ? 'plain' : 'detect');
+    const kind = options.inspect ? 'inspect' : options.background === false ? 'plain' : 'detect';
+    const program = await this.#program(size, signal ? { signal } : {}, kind);
     const decoded = performance.now();
     await this.#preprocessor.run(pixels, program, 'image');
     // Waits only so that the two times can be told apart.
@@ -247,23 +252,17 @@ export class Detector {
       postprocess: end - inferred,
       total: end - begin,
     };
-    return { detections, timings, width, height };
+    const result: DetectionResult = { detections, timings, width, height };
+    if (kind === 'inspect') result.inspection = new Inspection(this.config, program.graph, outputs);
+    return result;
   }
 
   /**
-   * Runs the network once more with its inner results kept.
+   * Runs the network with its inner results kept.
    * @throws BackdropError as `detect`
    */
-  inspect(image: DetectorImage, { size, signal }: Pick<DetectOptions, 'size' | 'signal'> = {}): Promise<Inspection> {
-    const result = this.#queue.then(async () => {
-      const pixels = await readPixels(image);
-      signal?.throwIfAborted();
-      const program = await this.#program(size === undefined ? this.#size : sizeOf(size), signal ? { signal } : {}, 'inspect');
-      await this.#preprocessor.run(pixels, program, 'image');
-      return new Inspection(this.config, program.graph, await program.run({}));
-    });
-    this.#queue = result.catch(() => {});
-    return result;
+  async inspect(image: DetectorImage, options: Pick<DetectOptions, 'size' | 'signal'> = {}): Promise<Inspection> {
+    return (await this.detect(image, { ...options, inspect: true })).inspection!;
   }
 
   #trace(size: readonly [number, number], kind: Kind): Graph {

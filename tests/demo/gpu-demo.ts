@@ -1,6 +1,6 @@
 /** For the tests of the page: its server, a Chrome, and tabs that count what their workers are asked. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'puppeteer';
@@ -182,6 +182,24 @@ export class Demo {
   formulaWeights(): Promise<string> {
     this.#weights ??= formulaFile('association-detr-nano').then((bytes) => this.file('formula-nano.pth', bytes));
     return this.#weights;
+  }
+
+  /** The file that an action saves. */
+  async saved(action: () => Promise<unknown>): Promise<{ name: string; content: Buffer }> {
+    const folder = mkdtempSync(join(this.folder, 'saved-'));
+    const session = await this.chrome.browser.target().createCDPSession();
+    await session.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: folder, eventsEnabled: true });
+    const done = new Promise<void>((resolve, reject) => {
+      session.on('Browser.downloadProgress', ({ state }) => {
+        if (state === 'completed') resolve();
+        else if (state === 'canceled') reject(new Error('the download was given up'));
+      });
+    });
+    await action();
+    await done;
+    await session.detach();
+    const [name] = readdirSync(folder);
+    return { name: name!, content: readFileSync(join(folder, name!)) };
   }
 
   /** Stops the server; the exit code of Ctrl-C. */

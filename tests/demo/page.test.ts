@@ -212,7 +212,7 @@ describe('bad input', () => {
   it('says what a file is that holds no weights, and what does not fit', async () => {
     await tab.upload('#weights', demo.file('model.pth', '<!doctype html><title>Sign in</title>'));
     await tab.trouble(/a web page, not a checkpoint/);
-    expect(await tab.text('#model-name')).toBe('none');
+    expect(await tab.text('#model-name')).toBe('no model');
   });
 
   it('detects again after all of it, with weights of one’s own', async () => {
@@ -254,26 +254,5 @@ describe('privacy', () => {
     }, `${other}/open/secret.jpg`);
     expect(tried).toEqual(['refused', 'refused']);
     expect(hits).toEqual([]);
-  });
-});
-
-describe('without WebGPU', () => {
-  it.each([
-    ['there is no WebGPU', 'This browser has no WebGPU', 'delete Navigator.prototype.gpu'],
-    [
-      'the address is not secure',
-      'WebGPU is hidden on this address',
-      'delete Navigator.prototype.gpu; Object.defineProperty(globalThis, "isSecureContext", { value: false })',
-    ],
-    ['there is no adapter', 'No graphics adapter', 'GPU.prototype.requestAdapter = async () => null'],
-  ])('says what to do when %s, and fetches no model', async (_, title, script) => {
-    const bare = await demo.tab((page) => page.evaluateOnNewDocument(script));
-    await bare.until('#trouble-title', new RegExp(title));
-    expect((await bare.text('#trouble-hint')).length).toBeGreaterThan(20);
-    // Pictures are still shown.
-    await bare.page.waitForFunction(() => document.querySelector('#canvas')?.getAttribute('aria-label')?.includes('.jpg'));
-    expect(bare.requests.filter((url) => url.includes('model/'))).toEqual([]);
-    expect(bare.errors).toEqual([]);
-    await bare.page.close();
   });
 });

@@ -1,5 +1,6 @@
 /** The panels in a real Chrome: compose, look inside, labels, machine; the tabs by keyboard. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeSafetensors } from '../../src/checkpoints/index.ts';
 import { Demo, type Tab } from './gpu-demo.ts';
 
 let demo: Demo;
@@ -53,9 +54,54 @@ describe('by keyboard alone', () => {
       stops.push(stop.name);
       await tab.page.keyboard.press('Tab');
     }
-    expect(stops).toEqual(['skip', 'canvas', 'zoom-in', 'zoom-out', 'zoom-fit', 'open-image', 'camera', 'address']);
+    expect(stops).toEqual(['skip', 'canvas', 'map-toggle', 'zoom-in', 'zoom-out', 'zoom-fit', 'open-image', 'open-folder']);
   });
 });
+
+describe('from the first key to the last, without a pointer', () => {
+  const active = () => tab.page.evaluate(() => document.activeElement?.id || document.activeElement?.textContent || '');
+
+  /** Goes on until it stands there; no way there is a failure. */
+  async function tabTo(name: string): Promise<void> {
+    for (let i = 0; i < 400; i++) {
+      if ((await active()).startsWith(name)) return;
+      await tab.page.keyboard.press('Tab');
+    }
+    throw new Error(`no way to "${name}" by Tab`);
+  }
+
+  it('chooses another picture, sets the threshold, chooses a box, changes the scene and saves', async () => {
+    const { keyboard } = tab.page;
+    await tab.page.evaluate(() => (document.activeElement as HTMLElement).blur());
+    await tabTo('Skip to the picture');
+    await keyboard.press('Enter');
+    await keyboard.press('+');
+    await keyboard.press('0');
+    await tabTo('regatta.jpg');
+    await tab.looking(() => keyboard.press('Enter'));
+    expect(await tab.page.$eval('#canvas', (canvas) => canvas.getAttribute('aria-label'))).toContain('regatta.jpg');
+    await tabTo('tab-results');
+    await tabTo('threshold');
+    await keyboard.press('ArrowRight');
+    expect(await tab.text('#threshold-value')).toBe('6 %');
+    await keyboard.press('Tab');
+    await keyboard.press('Enter');
+    expect(await tab.page.$eval('#detections button', (row) => row.getAttribute('aria-pressed'))).toBe('true');
+    await tabTo('JSON');
+    expect((await demo.saved(() => keyboard.press('Enter'))).name).toBe('regatta.json');
+    await tab.page.keyboard.down('Shift');
+    for (let i = 0; i < 400 && (await active()) !== 'tab-results'; i++) await keyboard.press('Tab');
+    await tab.page.keyboard.up('Shift');
+    await tab.looking(() => keyboard.press('ArrowRight'));
+    expect(await active()).toBe('tab-compose');
+    await tabTo('Next landscape');
+    await tab.looking(() => keyboard.press('Enter'));
+    await tabTo('tab-compose');
+  });
+});
+
+/** What stands on the map's canvas. */
+const map = () => tab.page.$eval('#map', (canvas) => (canvas as HTMLCanvasElement).toDataURL());
 
 describe('look inside', () => {
   it('draws the background map and the sampled points, and lists what the background changes', async () => {
@@ -63,11 +109,49 @@ describe('look inside', () => {
       await tab.panel('inside');
       await tab.until('#panel-inside', /places of \d+ channels/);
     });
-    expect(await tab.text('#panel-inside')).toMatch(/the points its query reads in the last layer/);
-    expect(await tab.page.$$eval('.changes li', ({ length }) => length)).toBeGreaterThan(0);
-    await repaints(() => tab.set('#background-what', 'group 2'));
-    await repaints(() => tab.click('#show-background'));
-    await repaints(() => tab.click('#show-background'));
+    expect(await tab.text('#panel-inside')).toMatch(/the points that its query reads in the last layer/);
+    await tab.page.waitForSelector('.changes li');
+    const energy = await map();
+    await tab.set('#background-what', 'group 2');
+    await tab.until('#map-name', /Channel group 3 of 8/);
+    await tab.page.waitForFunction((old) => (document.querySelector('#map') as HTMLCanvasElement).toDataURL() !== old, {}, energy);
+  });
+
+  const head = (channels: number) =>
+    demo.file(
+      `head-${channels}.safetensors`,
+      Buffer.concat([
+        ...writeSafetensors([
+          {
+            name: 'head.weight',
+            dtype: 'f32',
+            shape: [9, channels],
+            data: new Uint8Array(Float32Array.from({ length: 9 * channels }, (_, i) => Math.sin(i)).buffer),
+          },
+        ]),
+      ]),
+    );
+
+  it('shows class heatmaps with a head file, and says which heads do not belong', async () => {
+    const before = await map();
+    const channels = Number(/of (\d+) channels/.exec(await tab.text('#panel-inside'))?.[1]);
+    await tab.upload('#head-file', head(channels + 1));
+    await tab.trouble(new RegExp(`over ${channels + 1} channels; this model's background has ${channels}`));
+    await tab.upload('#head-file', head(channels));
+    await tab.until('#map-name', /Class: sky/);
+    expect(await tab.page.$$eval('#background-what option', ({ length }) => length)).toBe(1 + 8 + 9);
+    await tab.page.waitForFunction((old) => (document.querySelector('#map') as HTMLCanvasElement).toDataURL() !== old, {}, before);
+  });
+
+  it('the map goes with its panel, and stays where it was asked for; the address keeps it', async () => {
+    const shown = () => tab.page.$eval('#map', (canvas) => (canvas as HTMLElement).offsetWidth > 0);
+    expect(await shown()).toBe(true);
+    await tab.panel('results');
+    expect(await shown()).toBe(false);
+    await tab.click('#map-toggle');
+    expect([await shown(), tab.page.url()]).toEqual([true, expect.stringContaining('map=1')]);
+    await tab.click('#map-toggle');
+    expect(await shown()).toBe(false);
   });
 });
 
@@ -85,14 +169,22 @@ describe('labels', () => {
     expect(lines.trim().split('\n').length).toBe(12);
   });
 
-  it('says so when labels belong to other pictures', async () => {
+  it('takes dropped labels, and says so when they belong to other pictures', async () => {
     const labels = {
       images: [{ id: 1, file_name: 'elsewhere.jpg', width: 9, height: 9 }],
       annotations: [],
       categories: [{ id: 1, name: 'car' }],
     };
-    await tab.upload('#labels-file', demo.file('other.json', JSON.stringify(labels)));
+    await tab.panel('results');
+    await tab.page.evaluate((text) => {
+      const data = new DataTransfer();
+      data.items.add(new File([text], 'other.json', { type: 'application/json' }));
+      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+    }, JSON.stringify(labels));
     await tab.trouble(/do not go with the 8 open pictures/);
+    expect(await tab.page.$('#panel-labels:not([hidden])')).not.toBe(null);
+    // The labels from before still judge.
+    expect(await tab.text('#panel-labels')).toMatch(/\d+ right, \d+ wrong/);
   });
 });
 
@@ -121,5 +213,74 @@ describe('compose', () => {
     await tab.looking(() => repaints(() => tab.page.keyboard.press('ArrowLeft')));
     await tab.looking(() => tab.page.keyboard.press('Delete'));
     expect(await objects()).toEqual(before);
+  });
+
+  it('an object is dragged from the road into the water, and the model sees it there', async () => {
+    const { left, top, width, height } = await tab.page.$eval('#canvas', (canvas) => canvas.getBoundingClientRect().toJSON());
+    // The scene is 4 : 3, in the middle of the stage; the first car stands at 40 % across and 80 % down.
+    const wide = Math.min(width, (height * 4) / 3);
+    const at = (x: number, y: number) => [left + width / 2 + (x - 0.5) * wide, top + height / 2 + (y - 0.5) * 0.75 * wide] as const;
+    const chosen = () =>
+      tab.page.$eval('#panel-compose .detections [aria-pressed=true]', (row) =>
+        [...row.children].slice(0, 2).map(({ textContent }) => textContent),
+      );
+    await tab.page.mouse.move(...at(0.4, 0.8));
+    await tab.page.mouse.down();
+    expect(await chosen()).toEqual(['car', 'road']);
+    await tab.looking(async () => {
+      await tab.page.mouse.move(...at(0.4, 0.55), { steps: 5 });
+      await tab.page.mouse.up();
+    });
+    expect(await chosen()).toEqual(['car', 'water']);
+    await tab.page.mouse.move(...at(0.4, 0.3));
+    expect(await chosen()).toEqual(['car', 'water']);
+    expect(
+      await tab.page.$$eval('#panel-compose .score', (cells) =>
+        cells.every(({ textContent }) => /^(\d+ %|not found|hidden)$/.test(textContent ?? '')),
+      ),
+    ).toBe(true);
+  });
+
+  it('the background map follows the scene', async () => {
+    await tab.looking(() => tab.click('#map-toggle'));
+    await tab.page.focus('#panel-compose .detections button');
+    const before = await map();
+    await tab.looking(() => tab.page.keyboard.press('ArrowRight'));
+    await tab.page.waitForFunction((old) => (document.querySelector('#map') as HTMLCanvasElement).toDataURL() !== old, {}, before);
+    await tab.click('#map-toggle');
+  });
+
+  it('the landscape changes under the objects', async () => {
+    const before = (await objects()).length;
+    await tab.looking(() => repaints(() => tab.press('Next landscape', '#panel-compose')));
+    expect(await tab.text('#panel-compose')).toContain('Landscape 6 of seed 20');
+    expect((await objects()).length).toBe(before);
+  });
+});
+
+describe('the model’s file', () => {
+  it('lists every tensor with shape and statistics', async () => {
+    await tab.panel('model');
+    await tab.click('#inspect');
+    const text = await tab.until('#tensors', /architecture: /);
+    expect(text).toMatch(/tensor +dtype +shape +min +mean +max/);
+    expect(text.split('\n').length).toBeGreaterThan(500);
+  });
+
+  it('runs at the largest input that fits when the memory does not', async () => {
+    await tab.page.workers()[0]!.evaluate(() => {
+      const { prototype } = GPUDevice;
+      const { popErrorScope } = prototype;
+      let first = true;
+      prototype.popErrorScope = async function () {
+        const error = await popErrorScope.call(this);
+        if (!first) return error;
+        first = false;
+        return { message: 'no room' } as GPUError;
+      };
+    });
+    await tab.looking(() => tab.set('#size', '256'));
+    expect(await tab.text('#report')).toMatch(/192 × 192 is the largest input that fits.*no room/);
+    expect(await tab.text('#model-name')).toContain('192 × 192');
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { openCheckpoint } from '../../weights-tools/open.ts';
 import { unpickle } from '../../weights-tools/pickle.ts';
 import { Opaque, type PickleValue, Tuple } from '../../weights-tools/pickle-values.ts';
-import { isTorchSource } from '../../weights-tools/torch-file.ts';
+import { isTorchSource } from '../../weights-tools/torch-source.ts';
 import { errorOf, fixture } from '../checkpoints/fixtures.ts';
 import { dictProgram, raw, tensorProgram, torchZip } from './archives.ts';
 

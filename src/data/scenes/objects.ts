@@ -47,7 +47,12 @@ const small = (x: number): number => x * (0.75 + 0.25 * x);
 export const isHome = ({ label, place }: SceneObject): boolean => sceneCategories[label]!.home.includes(place);
 
 /** The object at another point of a painted landscape, standing in the region that lies there. */
-export function moveObject(object: SceneObject, u: number, v: number, { behind: { width, height, regions } }: Background): SceneObject {
+export function moveObject(
+  object: SceneObject,
+  u: number,
+  v: number,
+  { width, height, regions }: Pick<Background['behind'], 'width' | 'height' | 'regions'>,
+): SceneObject {
   const column = clamp(Math.floor(u * width), 0, width - 1);
   const row = clamp(Math.floor(v * width), 0, height - 1);
   return { ...object, u, v, place: regionNames[regions[row * width + column]!]! };

@@ -10,6 +10,7 @@ import { readSettings } from '../../training/run-config.ts';
 import { adapterName } from '../adapter-name.ts';
 import { type Args, numberOption, textOption, usageError } from '../args.ts';
 import { evaluationLines, timeEvaluation } from '../bench/evaluation.ts';
+import { pageFigureLines, pageFigures } from '../bench/page.ts';
 import { withPeers } from '../bench/peers.ts';
 import {
   ceilingLine,
@@ -27,7 +28,7 @@ import type { Command } from '../cli.ts';
 import type { Io } from '../io.ts';
 import { softwareWarning, withSession } from '../with-session.ts';
 
-const suites = ['ops', 'model', 'train', 'peers', 'evaluation'] as const;
+const suites = ['ops', 'model', 'train', 'peers', 'evaluation', 'page'] as const;
 const defaultModels = ['rtdetr-r18', 'rtdetr-r34', 'rtdetr-r50', 'association-detr-r34', 'association-detr-r50'];
 /** What the Association Encoder costs: each with it, and without. */
 const costPairs = [
@@ -43,7 +44,7 @@ export const bench: Command = {
   spec: {
     name: 'bench',
     summary: 'time the operations and models on this adapter, alone or beside other frameworks',
-    usage: '[ops|model|train|peers|evaluation] [options]',
+    usage: '[ops|model|train|peers|evaluation|page] [options]',
     description: [
       'ops (default): each operation at the shapes of the detectors, with its share of what the adapter can do at most.',
       'model: whole forward passes: time, dispatches, pipelines, memory, JavaScript time, slowest kernels; then what the Association',
@@ -52,6 +53,8 @@ export const bench: Command = {
       'peers: the operations and RT-DETR-R18 beside tfjs, ONNX Runtime Web and jax-js, in turn in one page. Needs a clone of the',
       'repository; installs the peers into tests/peers when they are missing.',
       'evaluation: the COCO metric on a made-up set of the size of val2017, on one core, in Node.',
+      'page: the demo page in a fresh Chrome: first paint, first result, layout shift, how long anything blocks it, and its heap over',
+      '100 frames; --picture also takes its picture, boxes and background map side by side.',
     ].join('\n'),
     positionals: { name: 'suite', min: 0, max: 1 },
     options: {
@@ -75,6 +78,7 @@ export const bench: Command = {
         help: 'ops, peers: only cases whose name contains one of these; peers has a case "rtdetr"',
       },
       only: { type: 'string', value: 'PEER,...', help: 'peers: only these of tfjs, ort, jax' },
+      picture: { type: 'string', value: 'FILE', help: "page: writes the page's picture (.png, .jpg or .webp)" },
       variant: { type: 'string', value: 'OP=NAME,...', help: 'force kernel variants, as in gemm=registers' },
     },
     examples: [
@@ -90,6 +94,7 @@ export const bench: Command = {
     else if (suite === 'train') await benchTrain(args, io);
     else if (suite === 'peers') await benchPeers(args, io);
     else if (suite === 'evaluation') benchEvaluation(args, io);
+    else if (suite === 'page') await benchPage(args, io);
     else throw usageError(`unknown suite "${suite}"`, `Suites: ${suites.join(', ')}.`);
     return 0;
   },
@@ -135,6 +140,13 @@ async function benchOps(args: Args, io: Io): Promise<void> {
     io.print('');
     for (const line of opsTable(report.results)) io.print(line);
   });
+}
+
+async function benchPage(args: Args, io: Io): Promise<void> {
+  const figures = await pageFigures(io, textOption(args, 'picture'));
+  io.progressDone();
+  io.emit({ type: 'bench-page', ...figures });
+  for (const line of pageFigureLines(figures)) io.print(line);
 }
 
 function timingLine({ method, quantum }: OpsReport): string {

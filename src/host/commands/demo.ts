@@ -11,6 +11,13 @@ const defaultPort = 8600;
 const fetchPolicy =
   "default-src 'none'; script-src 'self'; connect-src https: http://127.0.0.1:* http://localhost:*; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
+/** A server of the page. */
+export async function serveDemo(port: number): Promise<LocalServer> {
+  const server = await LocalServer.start({ port });
+  server.serveFolder('/', fileURLToPath(new URL('../demo', import.meta.url)), { 'fetch.html': fetchPolicy });
+  return server;
+}
+
 export const demo: Command = {
   spec: {
     name: 'demo',
@@ -27,9 +34,8 @@ export const demo: Command = {
   async run(args, io) {
     const port = numberOption(args, 'port', defaultPort, { min: 0, max: 65_535, integer: true });
     io.signal.throwIfAborted();
-    const server = await LocalServer.start({ port });
+    const server = await serveDemo(port);
     try {
-      server.serveFolder('/', fileURLToPath(new URL('../demo', import.meta.url)), { 'fetch.html': fetchPolicy });
       const address = `${server.origin}/`;
       if (port !== 0 && server.port !== port) io.note(`port ${port} is busy, using ${server.port}`);
       io.emit({ type: 'demo', address });

@@ -64,10 +64,10 @@ it('an object that is moved stands in what lies there', () => {
   const background = paintBackground(landscape, 100);
   const [boat] = objects.filter(({ label }) => sceneCategories[label]!.name === 'boat');
   expect([boat!.place, isHome(boat!)]).toEqual(['water', true]);
-  const moved = moveObject(boat!, 0.5, 0.1, background);
+  const moved = moveObject(boat!, 0.5, 0.1, background.behind);
   expect(moved).toEqual({ ...boat, u: 0.5, v: 0.1, place: 'sky' });
-  expect(moveObject(moved, boat!.u, boat!.v, background)).toEqual(boat);
-  expect(moveObject(boat!, -3, 9, background).place).toBe(regionNames[background.behind.regions[7400]!]);
+  expect(moveObject(moved, boat!.u, boat!.v, background.behind)).toEqual(boat);
+  expect(moveObject(boat!, -3, 9, background.behind).place).toBe(regionNames[background.behind.regions[7400]!]);
 });
 
 describe('boxes', () => {

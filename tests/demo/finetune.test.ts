@@ -1,0 +1,101 @@
+/** Fine-tuning in a real Chrome: labelled pictures in, training that outlives its tab, weights out and in use. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openSafetensors } from '../../src/checkpoints/index.ts';
+import { Demo, samples, type Tab } from './gpu-demo.ts';
+
+let demo: Demo;
+let tab: Tab;
+const status = '#panel-finetune [role=status]';
+
+beforeAll(async () => {
+  demo = await Demo.start();
+  tab = await open();
+});
+afterAll(() => demo?.close());
+
+async function open(): Promise<Tab> {
+  const made = await demo.tab();
+  await demo.ready(made);
+  await made.panel('finetune');
+  await made.page.waitForSelector('#tune-epochs');
+  return made;
+}
+
+const labels = JSON.parse(readFileSync(join(samples, 'test.json'), 'utf8')) as { images: { file_name: string }[] };
+const pictures = labels.images.map(({ file_name: name }) => join(samples, name));
+const choose = (...files: string[]) => tab.upload('#tune-folder', ...files);
+
+it('says what is wrong with a folder that cannot be trained on', async () => {
+  await choose(...pictures);
+  await tab.trouble(/./);
+  expect(await tab.text(status)).toMatch(/not finished/);
+  await choose(
+    demo.file(
+      'nobody.json',
+      JSON.stringify({ ...labels, images: [{ id: 1, file_name: 'elsewhere.jpg', width: 9, height: 9 }], annotations: [] }),
+    ),
+    pictures[0]!,
+  );
+  await tab.trouble(/./);
+  expect(await tab.text('#panel-finetune')).toContain('No pictures yet');
+});
+
+it('says so when the browser has no room', async () => {
+  await tab.page
+    .workers()
+    .at(-1)!
+    .evaluate(() => {
+      const { prototype } = FileSystemFileHandle;
+      const { createWritable } = prototype;
+      prototype.createWritable = async () => {
+        prototype.createWritable = createWritable;
+        throw new DOMException('full', 'QuotaExceededError');
+      };
+    });
+  await choose(demo.file('labels.json', JSON.stringify(labels)), ...pictures);
+  await tab.trouble(/The browser has no room for this[\s\S]*Delete stored models/);
+});
+
+it('copies pictures and labels, and says what they are', async () => {
+  await choose(demo.file('labels.json', JSON.stringify(labels)), ...pictures);
+  await tab.until('#panel-finetune', /coco: 6 pictures to train on, 2 to validate with; \d+ classes/);
+});
+
+it('trains, and asks before its tab is closed', async () => {
+  await tab.set('#tune-epochs', '3');
+  await tab.set('#tune-size', '64');
+  await tab.set('#tune-batch', '2');
+  await tab.press('Start', '#panel-finetune');
+  await tab.until(status, /Epoch 1 of 3, step \d of 3, loss \d/, 280_000);
+  const asks = await tab.page.evaluate(() => !dispatchEvent(new Event('beforeunload', { cancelable: true })));
+  expect(asks).toBe(true);
+  // The first validation: curve, twelve numbers, predictions.
+  await tab.until('#panel-finetune .metrics', /Average Precision/, 280_000);
+  expect(await tab.page.$$eval('#panel-finetune .samples canvas', ({ length }) => length)).toBe(2);
+  expect(await tab.page.$eval('.curve', (curve) => curve.getAttribute('aria-label'))).toMatch(/Loss: \d+\.\d+ at \d/);
+});
+
+it('goes on after its tab was closed in the middle', async () => {
+  await tab.page.close({ runBeforeUnload: false });
+  tab = await open();
+  expect(await tab.until(status, /A run stands at epoch [12] of 3, step [3-9]/)).toMatch(/best AP/);
+  await tab.press('Go on', '#panel-finetune');
+  await tab.until(status, /Epoch [23] of 3, step \d of 3/, 280_000);
+});
+
+it('pauses, finishes, and its weights can be saved and used', async () => {
+  await tab.press('Pause', '#panel-finetune');
+  await tab.until(status, /Paused|Done/, 280_000);
+  await tab.screenshot('finetune-paused');
+  const { name, content } = await demo.saved(() => tab.press('Save the weights', '#panel-finetune'));
+  expect(name).toBe('backdrop-finetuned.safetensors');
+  const { tensors, metadata } = await openSafetensors(new Blob([new Uint8Array(content)]));
+  expect(tensors.size).toBeGreaterThan(400);
+  expect(JSON.parse(metadata?.get('classes') ?? '[]').length).toBeGreaterThan(3);
+  await tab.looking(() => tab.press('Use these weights here', '#panel-finetune'));
+  await tab.press('Delete run and pictures', '#panel-finetune');
+  await tab.until('#panel-finetune', /No pictures yet/);
+  expect(tab.errors).toEqual([]);
+});
