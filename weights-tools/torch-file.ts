@@ -8,7 +8,7 @@
  */
 
 import { type OpenFile, type Raise, raiser } from '../src/checkpoints/bytes.ts';
-import { dtypeBytes, type TensorInfo, type TensorSource, tensorOf, toFloat32 } from '../src/checkpoints/tensors.ts';
+import { dtypeBytes, type TensorInfo, tensorOf, toFloat32 } from '../src/checkpoints/tensors.ts';
 import { BackdropError } from '../src/errors.ts';
 import { unpickle } from './pickle.ts';
 import { kindOf, Opaque, type PickleValue, Storage, TensorRecord, Tuple } from './pickle-values.ts';
