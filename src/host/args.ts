@@ -9,6 +9,8 @@ export interface OptionSpec {
   value?: string;
   help: string;
   short?: string;
+  /** Its name in other tools, understood too. */
+  alias?: string;
   /** The value when the option stands alone. */
   alone?: string;
   /** May stand several times: `listOption` gives all values. */
@@ -17,6 +19,8 @@ export interface OptionSpec {
 
 export interface CommandSpec {
   name: string;
+  /** Its names in other tools, understood too. */
+  aliases?: readonly string[];
   /** One line for the list of commands. */
   summary: string;
   /** What follows the name, such as "IMAGE... --weights FILE". */
@@ -37,6 +41,8 @@ export interface Args {
 
 export const globalOptions: Record<string, OptionSpec> = {
   json: { type: 'boolean', help: 'machine-readable output on stdout, one JSON object a line; words go to stderr' },
+  quiet: { type: 'boolean', help: 'results, warnings and errors alone: no remarks, no progress' },
+  'no-color': { type: 'boolean', help: 'no colours (also NO_COLOR=1)' },
   debug: { type: 'boolean', help: 'stack traces and the messages of the page (also BACKDROP_DEBUG=1)' },
   help: { type: 'boolean', short: 'h', help: 'this text' },
 };
@@ -48,7 +54,7 @@ export function parseCommand(spec: CommandSpec, argv: string[]): Args {
   const options: Record<string, OptionSpec> = { ...spec.options, ...globalOptions };
   const config = Object.fromEntries(Object.entries(options).map(([name, { type, short }]) => [name, short ? { type, short } : { type }]));
   const { tokens, positionals } = parseArgs({
-    args: withLoneValues(argv, options),
+    args: withLoneValues(withoutAliases(argv, options), options),
     options: config,
     strict: false,
     allowPositionals: true,
@@ -84,12 +90,24 @@ export function parseCommand(spec: CommandSpec, argv: string[]): Args {
   return { positionals, values, ...(Object.keys(lists).length > 0 ? { lists } : {}) };
 }
 
+/** --imgsz and --imgsz=320 as --size. */
+function withoutAliases(argv: readonly string[], options: Readonly<Record<string, OptionSpec>>): string[] {
+  return argv.map((argument) => {
+    const [, given, rest = ''] = argument.match(/^--([^=]+)(=.*)?$/s) ?? [];
+    const name = Object.keys(options).find((key) => given !== undefined && options[key].alias === given);
+    return name === undefined ? argument : `--${name}${rest}`;
+  });
+}
+
 /** Options that may stand alone get their value, so that they do not take the next option for it. */
 function withLoneValues(argv: readonly string[], options: Readonly<Record<string, OptionSpec>>): string[] {
   return argv.map((argument, i) => {
-    const { alone } = (argument.startsWith('--') ? options[argument.slice(2)] : undefined) ?? {};
+    const [name, { alone }] = Object.entries(options).find(([long, { short }]) => argument === `--${long}` || argument === `-${short}`) ?? [
+      '',
+      {},
+    ];
     const next = argv[i + 1];
-    return alone !== undefined && (next === undefined || next.startsWith('-')) ? `${argument}=${alone}` : argument;
+    return alone !== undefined && (next === undefined || next.startsWith('-')) ? `--${name}=${alone}` : argument;
   });
 }
 
@@ -124,8 +142,8 @@ export function numberOption(
 /** The help of one command. */
 export function commandHelp(spec: CommandSpec): string {
   const options = { ...spec.options, ...globalOptions };
-  const rows = Object.entries(options).map(([name, { short, value, help }]) => {
-    const left = `${short ? `-${short}, ` : ''}--${name}${value ? ` ${value}` : ''}`;
+  const rows = Object.entries(options).map(([name, { short, alias, value, help }]) => {
+    const left = `${short ? `-${short}, ` : ''}--${name}${alias ? `, --${alias}` : ''}${value ? ` ${value}` : ''}`;
     return [left, help] as const;
   });
   return [

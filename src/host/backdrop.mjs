@@ -5,7 +5,9 @@ import { existsSync } from 'node:fs';
 if (existsSync(new URL('../../esbuild.config.mjs', import.meta.url))) {
   const { setup, SetupError } = await import('./setup.mjs');
   // Only what computes in the page needs a browser; "doctor" must be able to say that there is none.
-  const needsChrome = ['detect', 'verify', 'bench', 'demo'].includes(process.argv[2] ?? '') && !process.argv.includes('--help');
+  const needsChrome =
+    ['detect', 'predict', 'train', 'eval', 'val', 'verify', 'bench', 'demo'].includes(process.argv[2] ?? '') &&
+    !process.argv.includes('--help');
   try {
     await setup({ chrome: needsChrome });
   } catch (error) {

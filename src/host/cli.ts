@@ -53,7 +53,9 @@ function overview(): string {
 export async function main(argv: string[]): Promise<number> {
   const abort = new AbortController();
   const debug = argv.includes('--debug') || process.env.BACKDROP_DEBUG === '1';
-  const io = createIo({ json: argv.includes('--json'), debug, signal: abort.signal });
+  const has = (flag: string) => argv.includes(flag);
+  if (has('--no-color')) process.env.NO_COLOR = '1';
+  const io = createIo({ json: has('--json'), quiet: has('--quiet'), debug, signal: abort.signal });
   let interrupted = 0;
   const onSignal = (signal: NodeJS.Signals) => {
     const code = signal === 'SIGINT' ? 130 : 143;
@@ -98,7 +100,8 @@ function unknownCommand(name: string, names: readonly string[]) {
 
 async function dispatch(argv: string[], io: Io): Promise<number> {
   const [name, ...rest] = argv;
-  const find = (wanted: string | undefined) => commands.find((entry) => headOf(entry).name === wanted);
+  const find = (wanted: string | undefined) =>
+    commands.find((entry) => headOf(entry).name === wanted || ('spec' in entry && entry.spec.aliases?.includes(wanted ?? '')));
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
     const topic = name === 'help' ? find(rest[0]) : undefined;
     process.stdout.write(!topic ? overview() : 'spec' in topic ? commandHelp(topic.spec) : groupOverview(topic));

@@ -16,6 +16,8 @@ export interface Io {
   /** A remark for people, never part of the result. */
   note(text: string): void;
   warn(text: string): void;
+  /** What went wrong, and what to do. */
+  fail(text: string): void;
   /** What is going on: one line that overwrites itself on a terminal, few plain lines elsewhere. */
   progress(label: string, fraction?: number): void;
   /** Ends the progress line. */
@@ -26,6 +28,8 @@ export interface Io {
 export interface IoOptions {
   json: boolean;
   debug: boolean;
+  /** --quiet: neither remarks nor progress. */
+  quiet?: boolean;
   signal: AbortSignal;
   stdout?: NodeJS.WriteStream;
   stderr?: NodeJS.WriteStream;
@@ -36,7 +40,7 @@ const styles = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 };
 const plainIntervalMs = 10_000;
 
 export function createIo(options: IoOptions): Io {
-  const { json, debug, signal, stdout = process.stdout, stderr = process.stderr } = options;
+  const { json, debug, quiet = false, signal, stdout = process.stdout, stderr = process.stderr } = options;
   const colored = (stream: NodeJS.WriteStream) => stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
   const paint: Io['paint'] = (style, text) => (colored(json ? stderr : stdout) ? `\x1b[${styles[style]}m${text}\x1b[0m` : text);
   const live = stderr.isTTY === true && process.env.TERM !== 'dumb';
@@ -69,9 +73,13 @@ export function createIo(options: IoOptions): Io {
     emit(value) {
       if (json) stdout.write(`${JSON.stringify(value)}\n`);
     },
-    note: line,
+    note: (text) => {
+      if (!quiet) line(text);
+    },
     warn: (text) => line(`${colored(stderr) ? '\x1b[33mwarning\x1b[0m' : 'warning'}: ${text}`),
+    fail: line,
     progress(label, fraction) {
+      if (quiet) return;
       const now = Date.now();
       const fresh = label !== stage;
       if (fresh) [stage, stageStart] = [label, now];
@@ -116,9 +124,9 @@ export function reportError(io: Io, error: unknown): void {
   const known = error instanceof BackdropError;
   const message = error instanceof Error ? error.message : String(error);
   const head = known ? `error ${error.code}: ${message}` : `error: ${message}`;
-  io.note(io.json ? head : io.paint('red', head));
-  if (known && error.hint) io.note(`  ${error.hint}`);
-  if (io.debug) io.note(error instanceof Error && error.stack ? error.stack : String(error));
-  else if (!known) io.note('  This is a mistake in Backdrop; --debug shows where it happened.');
+  io.fail(io.json ? head : io.paint('red', head));
+  if (known && error.hint) io.fail(`  ${error.hint}`);
+  if (io.debug) io.fail(error instanceof Error && error.stack ? error.stack : String(error));
+  else if (!known) io.fail('  This is a mistake in Backdrop; --debug shows where it happened.');
   io.emit({ type: 'error', ...(known ? error.toJSON() : { code: 'E_INTERNAL', message }) });
 }

@@ -96,8 +96,10 @@ register<TrainRequest>('train', async (request): Promise<TrainReply> => {
       shuffle: config.overfit === 0,
       workers,
     });
-    const validating = new BatchLoader({ directory, records: validation, batch, size, seed, augmentation: null, shuffle: false, workers });
-    loaders.push(training, validating);
+    loaders.push(training);
+    const common = { directory, batch, size, seed, augmentation: null, shuffle: false, workers };
+    const validating = validation.length > 0 ? new BatchLoader({ ...common, records: validation }) : null;
+    if (validating) loaders.push(validating);
     const store = hostStore();
     const samples = samplesOf(validation);
     let drawn: Promise<void> = samples.length === 0 ? Promise.resolve() : drawLabels();
@@ -118,7 +120,7 @@ register<TrainRequest>('train', async (request): Promise<TrainReply> => {
       weights: await startingWeights(request),
       train: training,
       batchesPerEpoch: training.batchesPerEpoch,
-      validation: validation.length > 0 ? { source: validating, images: validation } : null,
+      validation: validating && { source: validating, images: validation },
       config: { ...settings, program: { variants } },
       // What was told before a save is with the host before it: a resumed run's log has no gap.
       store: {

@@ -259,6 +259,12 @@ export class RunDirectory {
     for (const name of [...this.#uploads.keys()]) this.#discard(name);
   }
 
+  /** For a run that is not to be kept. */
+  remove(): void {
+    this.close();
+    rmSync(this.path, { recursive: true, force: true });
+  }
+
   /** Gives the lock back. A second call does nothing. */
   close(): void {
     if (!this.#open) return;

@@ -72,6 +72,16 @@ export class TrainReport {
     return this.#steps;
   }
 
+  /** Of a step by now. */
+  get stepSeconds(): number {
+    return this.#stepSeconds;
+  }
+
+  /** Of buffers on the device, when the last step was told of. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   take(message: TrainMessage): void {
     const { io } = this.#options;
     switch (message.type) {
@@ -110,7 +120,6 @@ export class TrainReport {
   #ready(message: Event<'ready'>): void {
     const { io } = this.#options;
     io.progressDone();
-    this.#bytes = message.bytes;
     this.#parameters = message.parameters;
     io.print(`parameters  ${message.parameters.toLocaleString('en')}, ${message.trainable.toLocaleString('en')} of them trained`);
     for (const { pattern, rate, decay, tensors } of message.groups) {
@@ -125,7 +134,8 @@ export class TrainReport {
 
   #step(message: Event<'step'>): void {
     const { io, run, plots, epochs, accumulate, logEvery } = this.#options;
-    const { epoch, step, batch, batches, loss, terms, norm, rates, seconds, waited, images } = message;
+    const { epoch, step, batch, batches, loss, terms, norm, rates, seconds, waited, images, bytes } = message;
+    this.#bytes = bytes;
     this.#steps += 1;
     this.#stepSeconds = this.#stepSeconds === 0 ? seconds : 0.9 * this.#stepSeconds + 0.1 * seconds;
     this.#seconds += seconds;
@@ -217,4 +227,4 @@ function fieldOf(line: string, name: string): number {
 export const statsOf = (evaluation: CocoEvaluation): Record<string, number> =>
   Object.fromEntries(STATS.map((name, i) => [name, evaluation.stats[i]]));
 
-const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;
+export const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6)} MB`;

@@ -47,10 +47,22 @@ export interface SavedRun {
   readonly state: TrainingState;
   readonly progress: RunProgress;
   readonly model: ModelConfig;
-  /** What `saveRun` was given to recognise the run by. */
+  /** What the trainer was given to recognise the run's data by. */
   readonly identity: Readonly<Record<string, string>>;
   /** All entries, the frozen ones too. */
   readonly weights: ParameterSource;
+}
+
+/** @throws BackdropError E_RUN_MISMATCH naming the first thing that is not as it was when the run was saved */
+export function checkIdentity(saved: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): void {
+  for (const [what, expected] of Object.entries(saved)) {
+    if (now[what] === expected) continue;
+    const message = `the data set has changed since this run was saved: ${what} is ${now[what]}, was ${expected}`;
+    throw new BackdropError('E_RUN_MISMATCH', message, {
+      hint: 'Restore it, or begin a new run with --weights.',
+      details: { what, found: now[what] ?? null, expected },
+    });
+  }
 }
 
 const DTYPES = { float32: 'f32', int64: 'i64', bool: 'bool' } as const;

@@ -5,6 +5,9 @@ import type { ModelConfig } from '../models/configs.ts';
 import type { RunConfig } from './run-config.ts';
 import type { TrainerConfig } from './trainer.ts';
 
+/** Objects of an image that are learnt. */
+export const objectsIn = ({ annotations }: ImageRecord): number => annotations.filter(({ crowd }) => !crowd).length;
+
 /** What a run's settings mean for a model and the images it is trained on. */
 export function trainerConfig(config: RunConfig, model: ModelConfig, train: readonly ImageRecord[]): TrainerConfig {
   const { epochs, batch, accumulate, lr, weightDecay, clip, ema, emaWarmup, warmup, schedule, finalLr, milestones, gamma } = config;
@@ -14,7 +17,7 @@ export function trainerConfig(config: RunConfig, model: ModelConfig, train: read
     ...{ epochs, batch, accumulate },
     size: config.size ?? model.size,
     // Images without objects still have a place.
-    maxTargets: train.reduce((most, { annotations }) => Math.max(most, annotations.filter(({ crowd }) => !crowd).length), 1),
+    maxTargets: train.reduce((most, record) => Math.max(most, objectsIn(record)), 1),
     rate: lr,
     decay: weightDecay,
     rules: config.rules,

@@ -11,7 +11,7 @@ import type { ParameterSource } from '../graph/parameters.ts';
 import type { ModelConfig } from '../models/configs.ts';
 import { buildModel, type DetectionTransformer } from '../models/rt-detr.ts';
 import type { Batch, BatchSource } from './batches.ts';
-import { newProgress, type RunProgress, type RunStore, type SavedRun, stateFile, weightsFile } from './run-files.ts';
+import { checkIdentity, newProgress, type RunProgress, type RunStore, type SavedRun, stateFile, weightsFile } from './run-files.ts';
 import { type StepReport, type TrainingConfig, TrainingStep } from './step.ts';
 import { type DetectedBox, detectAll } from './validator.ts';
 
@@ -43,7 +43,7 @@ export interface TrainerOptions {
   validation: { source: BatchSource; images: readonly ImageRecord[] } | null;
   config: TrainerConfig;
   store: RunStore;
-  /** What a resumed run must have in common with this one; stored with it. */
+  /** What a resumed run must have in common with this one, such as a hash of its data set; stored with it. */
   identity?: Readonly<Record<string, string>>;
   resume?: SavedRun | null;
   onEvent?: (event: TrainerEvent) => void;
@@ -83,6 +83,9 @@ export type TrainerEvent =
       seconds: number;
       waited: number;
       images: number;
+      /** What there is on the device by now. */
+      buffers: number;
+      bytes: number;
     }
   | {
       type: 'epoch';
@@ -136,7 +139,7 @@ export class Trainer {
 
   /**
    * Records and compiles the step, and loads what is resumed.
-   * @throws BackdropError E_MODEL_CONFIG, E_INPUT, E_SHAPE, E_GPU_*, E_CKPT_*, E_RUN_MISMATCH when the saved run has another model
+   * @throws BackdropError E_MODEL_CONFIG, E_INPUT, E_SHAPE, E_GPU_*, E_CKPT_*, E_RUN_MISMATCH when the saved run has another model or data set
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
     const { gpu, kernels, config, resume, onEvent } = options;
@@ -144,7 +147,10 @@ export class Trainer {
       throw new BackdropError('E_INPUT', 'The data set has not one batch to train on.', { hint: 'Use a smaller batch.' });
     }
     const model = buildModel(options.model);
-    if (resume) checkModel(resume.model, model.config);
+    if (resume) {
+      checkModel(resume.model, model.config);
+      if (options.identity) checkIdentity(resume.identity, options.identity);
+    }
     const source = resume?.weights ?? options.weights;
     const onProgress = ({ compiled, total }: { compiled: number; total: number }) => onEvent?.({ type: 'compiling', compiled, total });
     const step = await TrainingStep.build(gpu, kernels, model, source, {
@@ -181,8 +187,10 @@ export class Trainer {
   }
 
   async #run(): Promise<EndReason> {
-    const { config, batchesPerEpoch } = this.#options;
+    const { config, batchesPerEpoch, resume, store } = this.#options;
     const { progress } = this;
+    // Whoever saved the state may have been killed before the weights were written.
+    if (resume) await store.write(LAST_WEIGHTS, await this.#weights(resume.state.average ?? resume.state.parameters));
     while (progress.epoch < config.epochs) {
       if (config.patience > 0 && progress.sinceBest >= config.patience) return 'patience';
       const stopped = await this.#trainEpoch();
@@ -265,7 +273,8 @@ export class Trainer {
     const now = performance.now();
     const seconds = (now - this.#mark) / 1000;
     this.#mark = now;
-    this.#emit({ type: 'step', step, loss, terms, norm, rates, seconds, ...told });
+    const { buffers, bufferBytes: bytes } = this.#options.gpu.counters;
+    this.#emit({ type: 'step', step, loss, terms, norm, rates, seconds, ...told, buffers, bytes });
   }
 
   /** Detects with the averaged weights and evaluates; keeps them where they are the best. False when it was stopped. */

@@ -1,18 +1,21 @@
 /** The README's examples: word for word what stands there, and what they give. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { root } from '../../src/host/wgsl-plugin.mjs';
 import type { NamedArrays, TrainingState } from '../../src/training/state.ts';
 import { smallModels } from '../models/small-models.ts';
 import { page } from '../setup/gpu.ts';
 import { differences } from '../setup/gpu-gradients.ts';
 import { random } from '../setup/random.ts';
-import type { ClassifierExample, DetectorExample } from './examples.page.ts';
+import { cocoFiles, scenePictures } from '../training/scene-pictures.ts';
+import { tinyNano } from '../training/tiny-nano.ts';
+import type { ClassifierExample, DetectorExample, FolderAnswer, FolderExample } from './examples.page.ts';
 
 it.each([
   ['README.md', 'train-detector'],
   ['src/training/README.md', 'train-anything'],
+  ['src/training/README.md', 'train-folder'],
 ])('%s shows %s', (file, example) => {
   const code = readFileSync(join(root, `tests/examples/${example}.ts`), 'utf8');
   expect(readFileSync(join(root, file), 'utf8')).toContain(`\`\`\`ts\n${code}\`\`\`\n`);
@@ -34,6 +37,39 @@ it('a detector is trained: one report a step, parameters and average under their
   for (const loss of losses) expect(loss).toBeGreaterThan(1);
   expect(parameters['backbone.conv1.conv1_1.conv.weight']).toHaveLength(4 * 27);
   expect(Object.keys(average)).toEqual(Object.keys(parameters));
+});
+
+describe('a folder of the page', () => {
+  const settings: FolderExample['settings'] = {
+    modelConfig: { ...tinyNano },
+    ...{ epochs: 2, batch: 2, size: [64, 64], lr: 1e-3, schedule: 'constant', augment: 'flip', seed: 3 },
+  };
+  const gone = () => page.call('example folder gone');
+  const run = (given: FolderExample) => page.call<FolderAnswer>('example folder', given);
+  let files: FolderExample['files'];
+  beforeAll(async () => {
+    await gone();
+    files = cocoFiles(await scenePictures({ seed: 3, train: 8, validation: 3, side: 64, objects: 2, kinds: ['car', 'bird', 'sheep'] }));
+  });
+  afterAll(gone);
+
+  it('is trained on, stopped, and gone on with', async () => {
+    const first = await run({ files, settings, steps: 3 });
+    expect(first.reason).toBe('stopped');
+    expect(Object.keys(first.files).sort()).toEqual(['last.safetensors', 'last.train.safetensors']);
+    const second = await run({ files: {}, settings });
+    expect(second.reason).toBe('finished');
+    expect(second.ready).toMatchObject([{ steps: 3, epoch: 0, batch: 3 }]);
+    expect(second.ap).toHaveLength(2);
+    expect(second.files['best.safetensors']).toBe(second.files['last.safetensors']);
+  });
+
+  it('that has changed is not gone on with', async () => {
+    const labels = JSON.parse(new TextDecoder().decode(files['train.json'])) as { annotations: unknown[] };
+    labels.annotations.pop();
+    const changed = new TextEncoder().encode(JSON.stringify(labels));
+    await expect(run({ files: { 'train.json': changed }, settings })).rejects.toMatchObject({ code: 'E_RUN_MISMATCH' });
+  });
 });
 
 const [SIZE, HALF, CHANNELS, CLASSES] = [16, 8, 8, 3];

@@ -1,10 +1,11 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { setup } from '../../src/host/setup.mjs';
 import { root } from '../../src/host/wgsl-plugin.mjs';
+import { descendants, isAlive } from './processes.ts';
 
 const program = join(root, 'src/host/backdrop.mjs');
 const run = (args: string[], env: Record<string, string> = {}) => {
@@ -79,38 +80,3 @@ describe('the command line', { timeout: 60_000 }, () => {
     expect(profiles(child.pid!)).toEqual([]);
   });
 });
-
-/** Every process below this one. Slim Linux images have no ps. */
-function descendants(pid: number): number[] {
-  const family = [pid];
-  const rows = existsSync('/proc/self/stat') ? processesOfProc() : processesOfPs();
-  for (const member of family) family.push(...rows.filter(([, parent]) => parent === member).map(([child]) => child));
-  return family.slice(1);
-}
-
-function processesOfProc(): [number, number][] {
-  return readdirSync('/proc').flatMap((name): [number, number][] => {
-    try {
-      // "pid (name, which may hold blanks) state parent ..."
-      return /^\d+$/.test(name)
-        ? [[Number(name), Number(readFileSync(`/proc/${name}/stat`, 'utf8').split(') ').at(-1)!.split(' ')[1])]]
-        : [];
-    } catch {
-      return [];
-    }
-  });
-}
-
-function processesOfPs(): [number, number][] {
-  const rows = execFileSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' }).trim().split('\n');
-  return rows.map((row) => row.trim().split(/\s+/).map(Number) as [number, number]);
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -6,14 +6,10 @@ import { modelParameters } from '../../src/models/rt-detr.ts';
 import type { TrainerConfig } from '../../src/training/trainer.ts';
 import { page } from '../setup/gpu.ts';
 import { scenePictures } from './scene-pictures.ts';
+import { tinyNano } from './tiny-nano.ts';
 import type { Pictures, TrainerAnswer, TrainerCase } from './trainer.page.ts';
 
-const model = modelConfig('association-detr-nano', {
-  name: 'tiny',
-  ...{ baseWidth: 8, encoderHidden: 32, encoderFfn: 64, decoderHidden: 32, decoderFfn: 64, decoderLayers: 2 },
-  ...{ queries: 20, heads: 2, denoising: 10, classes: 3, size: [64, 64] },
-  associationEncoder: { dim: 32, reduced: 4, heads: 2, headDim: 16, window: 2, ffnHidden: 32 },
-});
+const model = modelConfig('association-detr-nano', tinyNano);
 const kinds = ['car', 'bird', 'sheep'];
 const config: TrainerConfig = {
   ...{ epochs: 2, batch: 2, accumulate: 1, size: [64, 64], maxTargets: 4, seed: 7 },
@@ -69,10 +65,12 @@ describe('a run that goes on', () => {
     same(first, second, await run({ from: second.files }));
   });
 
-  it('and a finished one has nothing left to do', async () => {
-    const again = await run({ from: straight.files });
+  it('and a finished one has nothing left to do but the weights, should they be missing', async () => {
+    const { 'last.safetensors': weights, ...files } = straight.files;
+    const again = await run({ from: files });
     expect(again.reason).toBe('finished');
     expect(losses(again)).toEqual([]);
+    expect(hash(again.files['last.safetensors'])).toBe(hash(weights));
   });
 
   it('sums over accumulated batches alike', async () => {

@@ -1,4 +1,5 @@
 /** Page side of the trainer's tests: a data set in memory, a store in memory, and accidents on request. */
+import type { AugmentationConfig } from '../../src/data/augment/augment.ts';
 import type { Category, ImageRecord } from '../../src/data/dataset.ts';
 import { BatchLoader } from '../../src/data/loader.ts';
 import { BackdropError } from '../../src/errors.ts';
@@ -25,6 +26,8 @@ export interface TrainerCase {
   config: TrainerConfig;
   /** New random order of the pictures in each epoch. */
   shuffle?: boolean;
+  /** Of the training pictures; none when left out. */
+  augmentation?: AugmentationConfig | null;
   /** The files of a run that is to go on. */
   from?: Record<string, Uint8Array<ArrayBuffer>>;
   /** Told to stop, or the device destroyed, or the next image spoilt with a NaN, when this step has been told. */
@@ -88,7 +91,13 @@ register<TrainerCase>('trainer', async (given): Promise<TrainerAnswer> => {
   const directory = memoryDirectory(pictures.files);
   const { batch, size } = config;
   const common = { directory, batch, size, seed: config.seed ?? 0, augmentation: null };
-  const training = new BatchLoader({ ...common, records: train, shuffle: given.shuffle ?? true, dropLast: true });
+  const training = new BatchLoader({
+    ...common,
+    records: train,
+    shuffle: given.shuffle ?? true,
+    dropLast: true,
+    augmentation: given.augmentation ?? null,
+  });
   const validating = validation.length > 0 ? new BatchLoader({ ...common, records: validation, shuffle: false }) : null;
   const files: TrainerAnswer['files'] = { ...from };
   const written: string[] = [];
@@ -115,6 +124,7 @@ register<TrainerCase>('trainer', async (given): Promise<TrainerAnswer> => {
       validation: validating && { source: validating, images: validation },
       resume: from ? await openRun(new Blob([from[LAST_STATE]]), LAST_STATE) : null,
       onEvent: (event) => {
+        if (event.type === 'validation') console.log('SCRATCH', event.epoch, event.evaluation.stats[0].toFixed(3), event.evaluation.stats[1].toFixed(3), performance.now() | 0);
         events.push(...kept(event));
         if (event.type !== 'step') return;
         told = event.step;

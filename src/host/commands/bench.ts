@@ -12,6 +12,7 @@ import { type Args, numberOption, textOption, usageError } from '../args.ts';
 import { evaluationLines, timeEvaluation } from '../bench/evaluation.ts';
 import { pageFigureLines, pageFigures } from '../bench/page.ts';
 import { withPeers } from '../bench/peers.ts';
+import { benchPipeline, pipelineLines } from '../bench/pipeline.ts';
 import {
   ceilingLine,
   comparisonSummary,
@@ -39,6 +40,8 @@ const costPairs = [
 const peerModel = 'rtdetr-r18';
 /** The model that `bench train` takes when none is named. */
 const trainModel = 'rtdetr-r18';
+/** And with --steps. */
+const pipelineModel = 'association-detr-nano';
 
 export const bench: Command = {
   spec: {
@@ -49,7 +52,8 @@ export const bench: Command = {
       'ops (default): each operation at the shapes of the detectors, with its share of what the adapter can do at most.',
       'model: whole forward passes: time, dispatches, pipelines, memory, JavaScript time, slowest kernels; then what the Association',
       'Encoder costs, models with and without it in turn.',
-      'train: training steps beside forward passes of the same model, size and batch, in turn; slowest kernels of the step.',
+      'train: training steps beside forward passes of the same model, size and batch, in turn; slowest kernels of the step. With --steps',
+      'the trainer with its loaders on generated pictures: images/s, how long it waits for data, whether memory grows.',
       'peers: the operations and RT-DETR-R18 beside tfjs, ONNX Runtime Web and jax-js, in turn in one page. Needs a clone of the',
       'repository; installs the peers into tests/peers when they are missing.',
       'evaluation: the COCO metric on a made-up set of the size of val2017, on one core, in Node.',
@@ -63,8 +67,13 @@ export const bench: Command = {
         value: 'NAME,...',
         help: `model, train: which models (default: ${defaultModels.join(', ')}; train: ${trainModel})`,
       },
-      batch: { type: 'string', value: 'N', help: 'train suite: images of a step (default 1)' },
-      size: { type: 'string', value: 'N', help: 'input size of models, a multiple of 32 (default 640)' },
+      batch: { type: 'string', value: 'N', help: 'train suite: images of a step (default 1, with --steps 4)' },
+      steps: {
+        type: 'string',
+        value: 'N',
+        help: `train suite: so many steps of the whole trainer, loaders and all (model: ${pipelineModel})`,
+      },
+      size: { type: 'string', value: 'N', help: 'input size of models, a multiple of 32 (default 640, with --steps 256)' },
       recompute: {
         type: 'string',
         value: 'WHAT',
@@ -91,7 +100,7 @@ export const bench: Command = {
     const suite = args.positionals[0] ?? 'ops';
     if (suite === 'ops') await benchOps(args, io);
     else if (suite === 'model') await benchModels(args, io);
-    else if (suite === 'train') await benchTrain(args, io);
+    else if (suite === 'train') await (textOption(args, 'steps') === undefined ? benchTrain(args, io) : benchTrainer(args, io));
     else if (suite === 'peers') await benchPeers(args, io);
     else if (suite === 'evaluation') benchEvaluation(args, io);
     else if (suite === 'page') await benchPage(args, io);
@@ -111,7 +120,7 @@ function variantsOption(args: Args): Record<string, string> {
 }
 
 const roundsOption = (args: Args): number => numberOption(args, 'rounds', 5, { min: 1, max: 1000, integer: true });
-const sizeOption = (args: Args): number => numberOption(args, 'size', 640, { min: 32, max: 4096, multipleOf: 32 });
+const sizeOption = (args: Args, usual = 640): number => numberOption(args, 'size', usual, { min: 32, max: 4096, multipleOf: 32 });
 
 /** The cases that --cases asks for; throws when there is none. */
 function casesOption(args: Args, others: readonly string[] = []): string[] {
@@ -182,6 +191,17 @@ async function benchTrain(args: Args, io: Io): Promise<void> {
   io.print(adapterName(reports[0].adapter));
   io.print('');
   for (const line of trainTable(reports)) io.print(line);
+}
+
+async function benchTrainer(args: Args, io: Io): Promise<void> {
+  const steps = numberOption(args, 'steps', 0, { min: 100, max: 1e6, integer: true });
+  const batch = numberOption(args, 'batch', 4, { min: 1, max: 64, integer: true });
+  const [model] = modelsOption(args, [pipelineModel]);
+  const report = await benchPipeline({ model, size: sizeOption(args, 256), batch, steps }, io);
+  if (report.software) io.warn(softwareWarning);
+  io.emit({ type: 'bench-trainer', ...report });
+  io.print(`${report.adapter} | ${report.chrome}`);
+  for (const line of pipelineLines(report)) io.print(line);
 }
 
 async function benchModels(args: Args, io: Io): Promise<void> {

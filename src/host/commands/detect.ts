@@ -19,6 +19,7 @@ import { softwareWarning, withSession } from '../with-session.ts';
 export const detect: Command = {
   spec: {
     name: 'detect',
+    aliases: ['predict'],
     summary: 'find objects in pictures',
     usage: '[IMAGE...] [--weights FILE] [options]',
     description: [

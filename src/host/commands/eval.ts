@@ -18,6 +18,7 @@ import { softwareWarning, withSession } from '../with-session.ts';
 export const evaluate: Command = {
   spec: {
     name: 'eval',
+    aliases: ['val'],
     summary: 'measure a detector on labelled pictures',
     usage: '--data DATA --weights FILE [options]',
     description: "Prints COCO's twelve lines as pycocotools does, and a table of the classes. Exit code 1 below --min-ap.",
@@ -27,9 +28,14 @@ export const evaluate: Command = {
       weights: { type: 'string', value: 'FILE', help: 'the trained model: .safetensors, .pth or .pt' },
       model: { type: 'string', value: 'NAME', help: 'the architecture (default: what the file says)' },
       split: { type: 'string', value: 'NAME', help: 'train, val or test (default val)' },
-      size: { type: 'string', value: 'N', help: "input size, a multiple of 32 (default: the model's)" },
+      size: { type: 'string', alias: 'imgsz', value: 'N', help: "input size, a multiple of 32 (default: the model's)" },
       batch: { type: 'string', value: 'N', help: 'pictures at once (default 8)' },
-      'save-json': { type: 'string', value: 'FILE', help: "the detections in COCO's format for results" },
+      'save-json': {
+        type: 'string',
+        value: '[FILE]',
+        alone: 'detections.json',
+        help: "the detections in COCO's format for results (default detections.json)",
+      },
       'min-ap': { type: 'string', value: 'X', help: 'fail where the AP is lower, 0 to 1' },
     },
     examples: [

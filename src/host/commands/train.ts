@@ -10,15 +10,16 @@ import { BackdropError } from '../../errors.ts';
 import { type ModelConfig, models } from '../../models/configs.ts';
 import { type ModelChanges, modelConfig } from '../../models/resolve.ts';
 import { flagName, type RunConfig, type RunConfigKey, readSettings, resolveRun, runConfigKeys } from '../../training/run-config.ts';
-import { type RunFacts, readRunFacts } from '../../training/run-files.ts';
-import { LAST_STATE } from '../../training/trainer.ts';
-import { type Args, listOption, numberOption, textOption, usageError } from '../args.ts';
+import { checkIdentity, type RunFacts, readRunFacts } from '../../training/run-files.ts';
+import { BEST_WEIGHTS, LAST_STATE, LAST_WEIGHTS } from '../../training/trainer.ts';
+import { objectsIn } from '../../training/trainer-config.ts';
+import { type Args, listOption, numberOption, type OptionSpec, textOption, usageError } from '../args.ts';
 import type { Command } from '../cli.ts';
-import type { Io } from '../io.ts';
+import { duration, type Io } from '../io.ts';
 import { fingerprint, openData, splitOf } from '../open-data.ts';
 import { RunDirectory } from '../run-directory.ts';
 import { RunPlots } from '../run-plots.ts';
-import { TrainReport } from '../train-report.ts';
+import { megabytes, TrainReport } from '../train-report.ts';
 import { trainRun } from '../train-run.ts';
 import { version } from '../version.ts';
 
@@ -61,6 +62,10 @@ const flags: Record<Exclude<RunConfigKey, 'modelConfig' | 'rules' | 'warmupStart
   overfit: ['N', 'train and validate on the first N pictures, unchanged: they must be learnt by heart'],
   augment: ['NAME', 'rtdetr, light (flip and colours), flip or none (default rtdetr)'],
 };
+const otherNames: Partial<Record<RunConfigKey, Pick<OptionSpec, 'short' | 'alias'>>> = {
+  weights: { short: 't' },
+  size: { alias: 'imgsz' },
+};
 const flagKeys = Object.keys(flags) as (keyof typeof flags)[];
 
 export const train: Command = {
@@ -76,19 +81,41 @@ export const train: Command = {
     ].join('\n'),
     positionals: { name: 'argument', min: 0, max: 0 },
     options: {
-      ...Object.fromEntries(flagKeys.map((key) => [flagName(key), { type: 'string' as const, value: flags[key][0], help: flags[key][1] }])),
+      ...Object.fromEntries(
+        flagKeys.map((key) => {
+          const [value, help] = flags[key];
+          return [flagName(key), { type: 'string' as const, value, help, ...otherNames[key] }];
+        }),
+      ),
       config: {
         type: 'string',
         short: 'c',
         value: 'FILE',
         help: 'settings as YAML or JSON: any of these options, modelConfig, augmentation and rules',
       },
-      set: { type: 'string', value: 'KEY=VALUE', repeated: true, help: 'one setting, such as modelConfig.queries=100; may be repeated' },
+      set: {
+        type: 'string',
+        short: 'u',
+        value: 'KEY=VALUE',
+        repeated: true,
+        help: 'one setting, such as modelConfig.queries=100; may be repeated',
+      },
       out: { type: 'string', value: 'DIR', help: `folder of the run (default ${DEFAULT_OUT}; a number is added where there is one)` },
-      resume: { type: 'string', value: '[RUN]', alone: 'last', help: 'go on with the newest run, or with this folder or training state' },
+      resume: {
+        type: 'string',
+        short: 'r',
+        value: '[RUN]',
+        alone: 'last',
+        help: 'go on with the newest run, or with this folder or training state',
+      },
+      'dry-run': {
+        type: 'boolean',
+        help: 'one step, validation and save with the pictures of most objects; tells time and memory, keeps nothing',
+      },
       'log-every': { type: 'string', value: 'N', help: 'without a terminal, a line every N steps (default 10)' },
     },
     examples: [
+      'backdrop train --data pictures --epochs 100 --batch 8 --size 256 --dry-run',
       'backdrop train --data pictures --epochs 100 --batch 8 --size 256',
       'backdrop train --data pictures --weights rtdetr_r18vd.pth --freeze ^backbone --patience 10',
       'backdrop train --resume',
@@ -100,7 +127,10 @@ export const train: Command = {
     const logEvery = numberOption(args, 'log-every', 10, { min: 1, max: 1e9, integer: true });
     const given = givenSettings(args);
     const out = textOption(args, 'out') ?? DEFAULT_OUT;
-    return resume === undefined ? begin(given, out, logEvery, io) : goOn(resume, given, out, logEvery, io);
+    const dryRun = args.values['dry-run'] === true;
+    if (resume === undefined) return begin(given, out, logEvery, dryRun, io);
+    if (dryRun) throw usageError('--dry-run begins a run of its own; leave --resume out');
+    return goOn(resume, given, out, logEvery, io);
   },
 };
 
@@ -141,19 +171,20 @@ function readConfigFile(path: string): Record<string, unknown> {
 }
 
 /** A run that begins. */
-async function begin(given: Partial<RunConfig>, out: string, logEvery: number, io: Io): Promise<number> {
+async function begin(given: Partial<RunConfig>, out: string, logEvery: number, dryRun: boolean, io: Io): Promise<number> {
   if (given.data === undefined) throw usageError('train needs --data DATA', '"backdrop train --help" has examples.');
   const { dataset, root } = await openData(given.data, io);
   const model = await chooseModel(given, dataset, io);
   const config = resolveRun(given, model);
-  const { train: records, validation } = partsOf(dataset, config);
+  const parts = partsOf(dataset, config);
   const identity = identityOf(dataset, root);
-  const run = RunDirectory.create(out);
+  const run = RunDirectory.create(dryRun ? `${out}-dry-run` : out);
   try {
     run.write(CONFIG, `${JSON.stringify(config, null, 2)}\n`);
-    return await work({ io, run, config, model, dataset, root, records, validation, identity, logEvery });
+    return await work({ io, run, config, model, dataset, root, ...parts, identity, logEvery, dryRun });
   } finally {
-    run.close();
+    if (dryRun) run.remove();
+    else run.close();
   }
 }
 
@@ -177,20 +208,10 @@ async function goOn(resume: string, given: Partial<RunConfig>, out: string, logE
     const facts = await factsOf(run);
     const { dataset, root } = await openData(config.data, io);
     const identity = identityOf(dataset, root);
-    for (const [what, expected] of Object.entries(facts.identity)) {
-      if (identity[what] === expected) continue;
-      throw new BackdropError(
-        'E_RUN_MISMATCH',
-        `the data set has changed since this run was saved: ${what} is ${identity[what]}, was ${expected}`,
-        {
-          hint: 'Restore it, or begin a new run with --weights.',
-          details: { what, found: identity[what] ?? null, expected },
-        },
-      );
-    }
+    checkIdentity(facts.identity, identity);
     run.write(CONFIG, `${JSON.stringify(config, null, 2)}\n`);
-    const { train: records, validation } = partsOf(dataset, config);
-    return await work({ io, run, config, model: facts.model, dataset, root, records, validation, identity, logEvery });
+    const parts = partsOf(dataset, config);
+    return await work({ io, run, config, model: facts.model, dataset, root, ...parts, identity, logEvery, dryRun: false });
   } finally {
     run.close();
   }
@@ -215,7 +236,7 @@ async function factsOf(run: RunDirectory): Promise<RunFacts> {
 }
 
 /** What is trained on and validated with. */
-function partsOf(dataset: Dataset, { overfit, batch }: RunConfig): { train: readonly ImageRecord[]; validation: readonly ImageRecord[] } {
+function partsOf(dataset: Dataset, { overfit, batch }: RunConfig): Pick<Work, 'records' | 'validation'> {
   const all = splitOf(dataset, 'train');
   const chosen = overfit > 0 ? all.slice(0, overfit) : all;
   if (chosen.length < batch) {
@@ -223,7 +244,7 @@ function partsOf(dataset: Dataset, { overfit, batch }: RunConfig): { train: read
       hint: `Use --batch ${chosen.length} or less.`,
     });
   }
-  return { train: chosen, validation: overfit > 0 ? chosen : (dataset.splits.get('val') ?? []) };
+  return { records: chosen, validation: overfit > 0 ? chosen : (dataset.splits.get('val') ?? []) };
 }
 
 function identityOf(dataset: Dataset, root: string): Record<string, string> {
@@ -275,9 +296,11 @@ interface Work {
   validation: readonly ImageRecord[];
   identity: Record<string, string>;
   logEvery: number;
+  /** One step, on the pictures that need most memory; nothing stays. */
+  dryRun: boolean;
 }
 
-async function work({ io, run, config, model, dataset, root, records, validation, identity, logEvery }: Work): Promise<number> {
+async function work({ io, run, config, model, dataset, root, records, validation, identity, logEvery, dryRun }: Work): Promise<number> {
   const { categories } = dataset;
   io.print(`backdrop ${version()}, ${model.name}, input ${model.size.join(' x ')}, seed ${config.seed}`);
   io.print(
@@ -287,10 +310,14 @@ async function work({ io, run, config, model, dataset, root, records, validation
   if (validation.length === 0) io.warn('there is no split "val": nothing will be validated, and there will be no best weights');
   const plots = new RunPlots(run, categories, validation);
   plots.labels(records);
-  const report = new TrainReport({ io, run, plots, epochs: config.epochs, accumulate: config.accumulate, logEvery });
+  const { batch, accumulate } = config;
+  const epochs = dryRun ? 1 : config.epochs;
+  const most = [...records].sort((a, b) => objectsIn(b) - objectsIn(a)).slice(0, batch * accumulate);
+  const parts = dryRun ? { train: most, validation: validation.slice(0, batch) } : { train: records, validation };
+  const report = new TrainReport({ io, run, plots, epochs, accumulate, logEvery });
   const reply = await trainRun({
     ...{ io, run, report },
-    request: { config, model, categories, train: records, validation, identity },
+    request: { config: { ...config, epochs }, model, categories, ...parts, identity },
     dataFolder: root,
     weightsFile: config.weights ?? null,
     savedAt: async () => {
@@ -299,6 +326,11 @@ async function work({ io, run, config, model, dataset, root, records, validation
       return { steps, epoch: progress.epoch };
     },
   });
+  if (dryRun) {
+    if (reply?.reason !== 'finished') return 130;
+    tellDryRun(report, config, records.length, run, io);
+    return 0;
+  }
   const again = `backdrop train --resume ${run.path}`;
   const saved = existsSync(run.file(LAST_STATE));
   if (reply?.reason === 'finished' || reply?.reason === 'patience') {
@@ -307,4 +339,20 @@ async function work({ io, run, config, model, dataset, root, records, validation
   }
   io.print(saved ? `saved; go on with\n  ${again}` : 'interrupted before anything was saved');
   return reply?.reason === 'time' ? 0 : 130;
+}
+
+function tellDryRun({ stepSeconds, bytes }: TrainReport, config: RunConfig, pictures: number, run: RunDirectory, io: Io): void {
+  const { batch, accumulate, epochs } = config;
+  const steps = Math.ceil(Math.floor(pictures / batch) / accumulate);
+  const files = [LAST_STATE, LAST_WEIGHTS, BEST_WEIGHTS].map((name) => statSync(run.file(name), { throwIfNoEntry: false })?.size ?? 0);
+  const stored = files.reduce((a, b) => a + b);
+  const epoch = 1000 * steps * stepSeconds;
+  io.print(
+    `dry run     a step of ${batch * accumulate} pictures took ${duration(1000 * stepSeconds)}: an epoch of ${steps} steps about ${duration(epoch)}, ` +
+      `${epochs} about ${duration(epochs * epoch)}, validations apart`,
+  );
+  io.print(
+    `            ${megabytes(bytes)} on the device, ${megabytes(stored)} on the disk; training, validation and saving work, nothing was kept`,
+  );
+  io.emit({ type: 'dry-run', stepSeconds, steps, epochs, deviceBytes: bytes, diskBytes: stored });
 }
