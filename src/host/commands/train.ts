@@ -338,6 +338,7 @@ async function work({ io, run, config, model, dataset, root, records, validation
     return 0;
   }
   io.print(saved ? `saved; go on with\n  ${again}` : 'interrupted before anything was saved');
+  if (saved) io.emit({ type: 'resume', command: again });
   return reply?.reason === 'time' ? 0 : 130;
 }
 
