@@ -9,6 +9,7 @@ import { BackdropError } from '../src/errors.ts';
 import { KernelCache } from '../src/gpu/kernels.ts';
 import { openDevice, runSelfTest } from '../src/index.ts';
 import type { ModelConfig } from '../src/models/configs.ts';
+import { writeFile } from '../src/training/directory-store.ts';
 import { type RunConfig, readSettings, resolveRun } from '../src/training/run-config.ts';
 import { openRun, type RunStore, readRunFacts } from '../src/training/run-files.ts';
 import { BEST_WEIGHTS, LAST_STATE, LAST_WEIGHTS, Trainer, type TrainerEvent } from '../src/training/trainer.ts';
@@ -35,31 +36,15 @@ async function removeFolder(name: string): Promise<void> {
   });
 }
 
-function noRoom(cause: unknown): never {
-  if ((cause as Error).name !== 'QuotaExceededError') throw cause;
-  throw new BackdropError('E_FILE_WRITE', 'The browser has no room for this.', {
-    cause,
-    hint: 'Delete stored models on the Model panel, free disk space, or use fewer pictures.',
-  });
-}
-
-/** Whole or not at all: a writable stands beside the file until it is closed. */
-async function write(
-  directory: FileSystemDirectoryHandle,
-  name: string,
-  chunks: Iterable<Uint8Array<ArrayBuffer> | Blob | string>,
-): Promise<void> {
+async function write(...file: Parameters<typeof writeFile>): Promise<void> {
   try {
-    const stream = await (await directory.getFileHandle(name, { create: true })).createWritable();
-    try {
-      for (const chunk of chunks) await stream.write(chunk);
-      await stream.close();
-    } catch (error) {
-      await stream.abort().catch(() => {});
-      throw error;
-    }
-  } catch (error) {
-    noRoom(error);
+    await writeFile(...file);
+  } catch (cause) {
+    if (!(cause instanceof BackdropError) || cause.details.reason !== 'QuotaExceededError') throw cause;
+    throw new BackdropError('E_FILE_WRITE', 'The browser has no room for this.', {
+      cause,
+      hint: 'Delete stored models on the Model panel, free disk space, or use fewer pictures.',
+    });
   }
 }
 

@@ -3,24 +3,29 @@ import { BackdropError } from '../errors.ts';
 import { openRun, type RunStore, type SavedRun } from './run-files.ts';
 import { LAST_STATE } from './trainer.ts';
 
-/** A store for a Trainer. Its files are whole or as they were: what is written lies beside a file until it is closed. */
-export function directoryStore(directory: FileSystemDirectoryHandle): RunStore {
-  return {
-    async write(name, chunks) {
-      try {
-        const stream = await (await directory.getFileHandle(name, { create: true })).createWritable();
-        try {
-          for (const chunk of chunks) await stream.write(chunk);
-          await stream.close();
-        } catch (error) {
-          await stream.abort().catch(() => {});
-          throw error;
-        }
-      } catch (cause) {
-        throw writeError(`${directory.name}/${name}`, cause);
-      }
-    },
-  };
+/** A store for a Trainer. */
+export const directoryStore = (directory: FileSystemDirectoryHandle): RunStore => ({
+  write: (name, chunks) => writeFile(directory, name, chunks),
+});
+
+/** Whole, or as it was: what is written lies beside a file until it is closed. @throws BackdropError E_FILE_WRITE */
+export async function writeFile(
+  directory: FileSystemDirectoryHandle,
+  name: string,
+  chunks: Iterable<FileSystemWriteChunkType>,
+): Promise<void> {
+  try {
+    const stream = await (await directory.getFileHandle(name, { create: true })).createWritable();
+    try {
+      for (const chunk of chunks) await stream.write(chunk);
+      await stream.close();
+    } catch (error) {
+      await stream.abort().catch(() => {});
+      throw error;
+    }
+  } catch (cause) {
+    throw writeError(`${directory.name}/${name}`, cause);
+  }
 }
 
 const reasons: Record<string, string> = {

@@ -145,7 +145,7 @@ describe('a run', { timeout: 600_000 }, () => {
   it.each([
     ['the state is written', (running: Running) => until(running, writing(STATE))],
     ['the weights are written', (running: Running) => until(running, writing('last.safetensors'))],
-    ['it steps', () => new Promise((done) => setTimeout(done, 400 * moments.uniform()))],
+    ['it steps', () => new Promise((done) => setTimeout(done, 150 * moments.uniform()))],
   ] as const)('killed while %s loses no file, and no step but those since the last save', async (_, moment) => {
     const before = (await facts('mine')).steps;
     const running = start('train', '--resume', 'mine', '--epochs', '2', '--json');
@@ -156,13 +156,13 @@ describe('a run', { timeout: 600_000 }, () => {
     await intact('mine');
     const saved = events(out, 'saved').map(({ step }) => step);
     expect((await facts('mine')).steps).toBeGreaterThanOrEqual(Math.max(before, ...saved));
-    expect((await facts('mine')).steps).toBeLessThan(24);
   });
 
   it('belongs to one process; Ctrl-C ends it after its step, saved, and says how to go on', async () => {
     const running = start('train', '--resume', 'mine', '--epochs', '2', '--json');
-    await firstStep(running);
+    await until(running, () => existsSync(at('mine', 'run.lock')) && running.err().includes('starting Chrome'));
     expect(await run('train', '--resume', 'mine')).toMatchObject({ code: 1, err: expect.stringContaining(`process ${running.child.pid}`) });
+    await firstStep(running);
     running.child.kill('SIGINT');
     const { code, out, err } = await running.exit;
     expect(code).toBe(130);

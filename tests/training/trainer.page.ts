@@ -124,7 +124,6 @@ register<TrainerCase>('trainer', async (given): Promise<TrainerAnswer> => {
       validation: validating && { source: validating, images: validation },
       resume: from ? await openRun(new Blob([from[LAST_STATE]]), LAST_STATE) : null,
       onEvent: (event) => {
-        if (event.type === 'validation') console.log('SCRATCH', event.epoch, event.evaluation.stats[0].toFixed(3), event.evaluation.stats[1].toFixed(3), performance.now() | 0);
         events.push(...kept(event));
         if (event.type !== 'step') return;
         told = event.step;
