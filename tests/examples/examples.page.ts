@@ -59,7 +59,14 @@ register<FolderExample>('example folder', async ({ files, settings, steps = Numb
   const events: TrainerEvent[] = [];
   const count = (type: TrainerEvent['type']) => events.filter((event) => event.type === type).length;
   const workers = loaderWorkers(1, 'loader-worker.js');
-  const reason = await trainFolder(pictures, out, settings, workers, (event) => events.push(event), () => count('step') >= steps);
+  const reason = await trainFolder(
+    pictures,
+    out,
+    settings,
+    workers,
+    (event) => events.push(event),
+    () => count('step') >= steps,
+  );
   const found: FolderAnswer['files'] = {};
   for await (const [name, handle] of out.entries()) found[name] = (await (handle as FileSystemFileHandle).getFile()).size;
   const of = <T extends TrainerEvent['type']>(type: T) => events.filter((e): e is Extract<TrainerEvent, { type: T }> => e.type === type);

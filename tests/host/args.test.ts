@@ -28,6 +28,20 @@ describe('arguments', () => {
     expect(parse('-h').values.help).toBe(true);
   });
 
+  it('have the names of other tools, too, and may stand alone where that means something', () => {
+    const options: CommandSpec['options'] = {
+      size: { type: 'string', alias: 'imgsz', value: 'N', help: 'of the input' },
+      resume: { type: 'string', short: 'r', alone: 'last', value: '[RUN]', help: 'go on' },
+    };
+    const values = (...argv: string[]) => parseCommand({ ...spec, options }, ['a.jpg', ...argv]).values;
+    expect(values('--imgsz', '320')).toEqual({ size: '320' });
+    expect(values('--imgsz=320', '-r')).toEqual({ size: '320', resume: 'last' });
+    expect(values('-r', '--quiet')).toEqual({ resume: 'last', quiet: true });
+    expect(values('--resume')).toEqual({ resume: 'last' });
+    expect(values('-r', 'runs/train2')).toEqual({ resume: 'runs/train2' });
+    expect(commandHelp({ ...spec, options })).toContain('--size, --imgsz N');
+  });
+
   it.each([
     [['a.jpg', '--wieghts', 'w'], /unknown option --wieghts; did you mean --weights\?/],
     [['a.jpg', '--frobnicate'], /unknown option --frobnicate$/],
