@@ -1,5 +1,4 @@
 /** Page side of the trainer's tests: a data set in memory, a store in memory, and accidents on request. */
-import type { AugmentationConfig } from '../../src/data/augment/augment.ts';
 import type { Category, ImageRecord } from '../../src/data/dataset.ts';
 import { BatchLoader } from '../../src/data/loader.ts';
 import { BackdropError } from '../../src/errors.ts';
@@ -26,8 +25,6 @@ export interface TrainerCase {
   config: TrainerConfig;
   /** New random order of the pictures in each epoch. */
   shuffle?: boolean;
-  /** Of the training pictures; none when left out. */
-  augmentation?: AugmentationConfig | null;
   /** The files of a run that is to go on. */
   from?: Record<string, Uint8Array<ArrayBuffer>>;
   /** Told to stop, or the device destroyed, or the next image spoilt with a NaN, when this step has been told. */
@@ -91,13 +88,7 @@ register<TrainerCase>('trainer', async (given): Promise<TrainerAnswer> => {
   const directory = memoryDirectory(pictures.files);
   const { batch, size } = config;
   const common = { directory, batch, size, seed: config.seed ?? 0, augmentation: null };
-  const training = new BatchLoader({
-    ...common,
-    records: train,
-    shuffle: given.shuffle ?? true,
-    dropLast: true,
-    augmentation: given.augmentation ?? null,
-  });
+  const training = new BatchLoader({ ...common, records: train, shuffle: given.shuffle ?? true, dropLast: true });
   const validating = validation.length > 0 ? new BatchLoader({ ...common, records: validation, shuffle: false }) : null;
   const files: TrainerAnswer['files'] = { ...from };
   const written: string[] = [];
