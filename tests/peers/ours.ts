@@ -71,7 +71,7 @@ export class Ours implements Subject {
 /** Channels of the batch norm that has a running statistic. */
 const channelsOf = ({ parameters }: Convnet, name: string): number => parameters.get(name.replace(/running_\w+$/, 'weight'))![0];
 
-function convnetLosses({ workload, stem, blocks, features }: Convnet): LossGraph {
+export function convnetLosses({ workload, stem, blocks, features }: Convnet): LossGraph {
   const parameters = new ParameterTable();
   const scope = new Scope(parameters);
   const graph = new Graph();
