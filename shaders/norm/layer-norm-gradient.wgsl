@@ -6,7 +6,7 @@
 //
 // Mean and variance are computed again, in two passes as in the forward. A chunk is a workgroup's 64 rows, counted through all
 // images; reduce/parts.wgsl adds the chunks. Every sum is in the order of the rows, so the bits do not depend on the run. With
-// WEIGHTS = 0 there are no sums. `prologue` sees each value of g that is loaded.
+// WEIGHTS = 0 there are no sums. `prologue` sees each value of g that is loaded (pixel: its row in the image).
 //
 // One row a thread; then, for the sums, one column. Value is vec4f, or f32 where columns are no multiple of 4; columns, offsets and
 // strides are in Value. Grid: ceil(images * rows / 64) workgroups of 64, folded into x and y.
@@ -63,7 +63,7 @@ fn extra1_at(image: u32, row: u32, column: u32) -> Value {
 }
 
 // hook
-fn prologue(v: Value, image: u32, row: u32, column: u32) -> Value { return v; }
+fn prologue(v: Value, image: u32, pixel: u32, k: u32) -> Value { return v; }
 
 // hook
 fn total(v: Value) -> f32 { return (v.x + v.y) + (v.z + v.w); }
