@@ -4,8 +4,8 @@
 //   dx[row, c] = scale * (v[c] - mean of v - u[c] * mean of (u * v))
 //   sums[chunk, c] = sum over the chunk's rows of g[row, c] * u[c],  sums[chunk, columns + c] = sum of g[row, c]
 //
-// Mean and variance are computed again, in two passes as in the forward. A chunk is a workgroup's 64 rows, counted through all
-// images; reduce/parts.wgsl adds the chunks. Every sum is in the order of the rows, so the bits do not depend on the run. With
+// Mean and variance are computed again, in two passes as in the forward. A chunk is 32 rows, counted through all images, half of a
+// workgroup's; reduce/parts.wgsl adds the chunks. Every sum is in the order of the rows, so the bits do not depend on the run. With
 // WEIGHTS = 0 there are no sums. `prologue` sees each value of g that is loaded (pixel: its row in the image).
 //
 // One row a thread; then, for the sums, one column. Value is vec4f, or f32 where columns are no multiple of 4; columns, offsets and
@@ -14,6 +14,8 @@
 alias Value = vec4f;
 
 const WEIGHTS: u32 = 1u; // specialise
+
+const CHUNK = 32u;
 
 struct Params {
   images: u32,
@@ -108,27 +110,28 @@ fn input_gradient(image: u32, row: u32) -> vec3f {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
-  let chunk = group.y * groups.x + group.x;
+  let block = group.y * groups.x + group.x;
   let lines = params.images * params.rows;
-  let own = chunk * 64u + local;
-  if (own < lines) { statistics[local] = input_gradient(own / params.rows, own % params.rows); }
+  let line = block * 64u + local;
+  if (line < lines) { statistics[local] = input_gradient(line / params.rows, line % params.rows); }
   if (WEIGHTS == 0u) { return; }
   workgroupBarrier();
-  if (chunk * 64u >= lines) { return; }
-  for (var c = local; c < params.columns; c += 64u) {
-    var for_weight = Value();
-    var for_bias = Value();
-    for (var i = 0u; i < min(64u, lines - chunk * 64u); i++) {
-      let line = chunk * 64u + i;
-      let image = line / params.rows;
-      let row = line % params.rows;
-      let u = (x[params.x_offset + image * params.x_batch + row * params.x_pitch + c] - statistics[i].x - statistics[i].y) * statistics[i].z;
-      let v = upstream(image, row, c);
-      for_weight = fma(v, u, for_weight);
-      for_bias += v;
+  for (var part = 2u * block; (part * CHUNK < lines) & (part < 2u * block + 2u); part++) {
+    for (var c = local; c < params.columns; c += 64u) {
+      var for_weight = Value();
+      var for_bias = Value();
+      for (var line = part * CHUNK; line < min(lines, (part + 1u) * CHUNK); line++) {
+        let image = line / params.rows;
+        let row = line % params.rows;
+        let own = statistics[line % 64u];
+        let u = (x[params.x_offset + image * params.x_batch + row * params.x_pitch + c] - own.x - own.y) * own.z;
+        let v = upstream(image, row, c);
+        for_weight = fma(v, u, for_weight);
+        for_bias += v;
+      }
+      let sink = params.sums_offset + part * 2u * params.columns + c;
+      sums[sink] = for_weight;
+      sums[sink + params.columns] = for_bias;
     }
-    let sink = params.sums_offset + chunk * 2u * params.columns + c;
-    sums[sink] = for_weight;
-    sums[sink + params.columns] = for_bias;
   }
 }

@@ -15,8 +15,8 @@ interface LayerNormAttributes {
   weights: boolean;
 }
 
-/** Rows whose shares of those gradients a workgroup adds. */
-const CHUNK = 64;
+/** Rows whose shares of those gradients are added at once. */
+const CHUNK = 32;
 
 /** Inputs: gradient of the result, x, weight. Outputs: gradients of x, and perhaps of weight and bias. */
 const layerNormGradientOperation: Operation<LayerNormAttributes> = {
