@@ -1,5 +1,5 @@
 /**
- * The forward operations that the detectors spend their time in, at their shapes: what `bench ops` times and what
+ * The operations that the detectors spend their time in, at their shapes: what `bench ops` times and what
  * `bench peers` compares. Data is generated here, and each case knows its result at single places in float64, so that a
  * subject that computes something else is found out.
  */
@@ -43,7 +43,13 @@ export interface ConvCase {
   biasRelu?: boolean;
 }
 
-export type OpCase = { name: string } & (MatmulCase | SoftmaxCase | LayerNormCase | AttentionCase | AddCase | ConvCase);
+/** The gradient of <convolution, g> with respect to its input (`data`) or its weights, g of the output's shape. */
+export interface ConvGradientCase extends Omit<ConvCase, 'kind' | 'biasRelu'> {
+  kind: 'convGradient';
+  of: 'data' | 'weight';
+}
+
+export type OpCase = { name: string } & (MatmulCase | SoftmaxCase | LayerNormCase | AttentionCase | AddCase | ConvCase | ConvGradientCase);
 
 const matmul = (rows: number, inner: number, columns: number): OpCase => ({
   name: `matmul ${rows}x${inner}x${columns}`,
@@ -58,7 +64,11 @@ function conv(kernel: number, stride: number, input: number, output: number, siz
   return { name, kind: 'conv', kernel, stride, input, output, size, biasRelu };
 }
 
-/** The forward cases of the table of operations. */
+function convGradient(of: 'data' | 'weight', channels: number, size: number): OpCase {
+  const name = `conv_${of[0]}grad 3x3/s1 ${channels}->${channels} @${size}`;
+  return { name, kind: 'convGradient', of, kernel: 3, stride: 1, input: channels, output: channels, size };
+}
+
 export const opCases: readonly OpCase[] = [
   matmul(256, 256, 256),
   matmul(512, 512, 512),
@@ -79,6 +89,10 @@ export const opCases: readonly OpCase[] = [
   conv(1, 1, 64, 256, 160),
   conv(1, 1, 512, 2048, 20),
   conv(3, 1, 64, 64, 160, true),
+  convGradient('data', 64, 160),
+  convGradient('weight', 64, 160),
+  convGradient('data', 256, 40),
+  convGradient('weight', 256, 40),
 ];
 
 export const EPSILON = 1e-5;
@@ -97,11 +111,12 @@ export function flopsOf(op: OpCase): number {
     case 'add':
       return op.channels * op.size * op.size;
     case 'conv':
+    case 'convGradient':
       return 2 * outputSize(op) ** 2 * op.output * op.input * op.kernel ** 2;
   }
 }
 
-export const outputSize = (op: ConvCase): number => Math.floor((op.size - 1) / op.stride) + 1;
+export const outputSize = (op: ConvCase | ConvGradientCase): number => Math.floor((op.size - 1) / op.stride) + 1;
 
 /** The arrays a case reads. Maps are [height, width, channels], attention's arrays [heads, tokens, width], conv weights OIHW. */
 export function dataOf(op: OpCase): Record<string, Float32Array> {
@@ -126,11 +141,17 @@ export function dataOf(op: OpCase): Record<string, Float32Array> {
         w: values(op.output * op.input * op.kernel ** 2, 2),
         bias: op.biasRelu ? values(op.output, 3) : new Float32Array(op.output),
       };
+    case 'convGradient':
+      return {
+        x: values(op.size ** 2 * op.input, 1),
+        w: values(op.output * op.input * op.kernel ** 2, 2),
+        g: values(outputSize(op) ** 2 * op.output, 3),
+      };
   }
 }
 
 /** Uniform values in [-scale, scale), the same on every machine. */
-function values(length: number, seed: number, scale = 1): Float32Array {
+export function values(length: number, seed: number, scale = 1): Float32Array {
   const out = new Float32Array(length);
   let state = seed * 0x9e3779b9;
   for (let i = 0; i < length; i++) {
@@ -194,7 +215,7 @@ export function differenceOf(a: Float32Array, b: Float32Array): number {
   return difference / magnitude;
 }
 
-/** One element of the result in float64. Results are [rows, columns], [heads, tokens, width] or [height, width, channels]. */
+/** One element of the result in float64. Results are [rows, columns], [heads, tokens, width], [height, width, channels], or OIHW. */
 function exactAt(op: OpCase, d: Record<string, Float32Array>, at: number): number {
   switch (op.kind) {
     case 'add':
@@ -220,6 +241,8 @@ function exactAt(op: OpCase, d: Record<string, Float32Array>, at: number): numbe
       return attentionAt(op, d, at);
     case 'conv':
       return convAt(op, d, at);
+    case 'convGradient':
+      return op.of === 'data' ? dataGradientAt(op, d, at) : weightGradientAt(op, d, at);
   }
 }
 
@@ -257,4 +280,43 @@ function convAt(op: ConvCase, d: Record<string, Float32Array>, at: number): numb
     }
   }
   return op.biasRelu ? Math.max(0, sum) : sum;
+}
+
+/** Every output pixel that reads input pixel `at`, through the tap by which it does. */
+function dataGradientAt(op: ConvGradientCase, { w, g }: Record<string, Float32Array>, at: number): number {
+  const { kernel, stride, input, output, size } = op;
+  const out = outputSize(op);
+  const channel = at % input;
+  const pixel = Math.floor(at / input);
+  const pad = (kernel - 1) / 2;
+  let sum = 0;
+  for (let ky = 0; ky < kernel; ky++) {
+    for (let kx = 0; kx < kernel; kx++) {
+      const y = (Math.floor(pixel / size) + pad - ky) / stride;
+      const x = ((pixel % size) + pad - kx) / stride;
+      if (!Number.isInteger(y) || !Number.isInteger(x) || y < 0 || x < 0 || y >= out || x >= out) continue;
+      for (let o = 0; o < output; o++) {
+        sum += g[(y * out + x) * output + o] * w[((o * input + channel) * kernel + ky) * kernel + kx];
+      }
+    }
+  }
+  return sum;
+}
+
+function weightGradientAt(op: ConvGradientCase, { x, g }: Record<string, Float32Array>, at: number): number {
+  const { kernel, stride, input, output, size } = op;
+  const out = outputSize(op);
+  const [kx, ky] = [at % kernel, Math.floor(at / kernel) % kernel];
+  const channel = Math.floor(at / kernel ** 2) % input;
+  const to = Math.floor(at / kernel ** 2 / input);
+  const pad = (kernel - 1) / 2;
+  let sum = 0;
+  for (let oy = 0; oy < out; oy++) {
+    for (let ox = 0; ox < out; ox++) {
+      const [iy, ix] = [oy * stride + ky - pad, ox * stride + kx - pad];
+      if (iy < 0 || ix < 0 || iy >= size || ix >= size) continue;
+      sum += x[(iy * size + ix) * input + channel] * g[(oy * out + ox) * output + to];
+    }
+  }
+  return sum;
 }

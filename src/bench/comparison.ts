@@ -45,6 +45,27 @@ export interface ModelComparison {
   fileBytes: number;
 }
 
+/** What a subject asks of its device. */
+export interface TrainingUse {
+  /** Of a step. */
+  dispatches: number;
+  submits: number;
+  /** Most bytes of buffers at once, from the device's start. */
+  peakBytes: number;
+  /** Losses of the first steps. */
+  losses: number[];
+  /** Milliseconds of the first step, with all that is compiled for it. */
+  first: number;
+}
+
+export interface TrainingComparison {
+  name: string;
+  flops: number;
+  /** `error`: the first loss against ours, `difference`: the next ones, both relative. */
+  timings: SubjectTiming[];
+  uses: Record<string, TrainingUse>;
+}
+
 export interface Verdict {
   best: string;
   /** The best correct peer's time over ours. */

@@ -3,9 +3,10 @@ import { Graph, type Tensor } from '../graph/graph.ts';
 import type { HostArray } from '../graph/program.ts';
 import { attention } from '../ops/attention.ts';
 import { conv2d, linear } from '../ops/conv2d.ts';
+import { conv2dDataGradient, conv2dWeightGradient } from '../ops/conv2d-gradient.ts';
 import { layerNorm, softmax } from '../ops/norm.ts';
 import { add, relu } from '../ops/pointwise.ts';
-import { dataOf, EPSILON, type OpCase, swapHeads } from './cases.ts';
+import { dataOf, EPSILON, type OpCase, outputSize, swapHeads } from './cases.ts';
 
 export interface TracedCase {
   graph: Graph;
@@ -46,6 +47,19 @@ export function traceCase(op: OpCase, data = dataOf(op)): TracedCase {
       const y = conv2d(x, w, op.biasRelu ? constant('bias', [to], data.bias) : null, options);
       return finish(op.biasRelu ? relu(y) : y);
     }
+    case 'convGradient': {
+      const { kernel, stride, input: from, output: to, size } = op;
+      const [pad, out, taps] = [(kernel - 1) / 2, outputSize(op), kernel * kernel];
+      const window = { kernel: [kernel, kernel], stride: [stride, stride], padding: [pad, pad], dilation: [1, 1] } as const;
+      const attributes = { ...window, groups: 1, flat: false };
+      const g = input('g', [1, out, out, to]);
+      if (op.of === 'weight') {
+        const dw = conv2dWeightGradient(input('x', [1, size, size, from]), g, [taps, from, to], attributes);
+        return finish(dw, (result) => tapsLast(result, to, from, taps));
+      }
+      const w = constant('w', [taps, from, to], tapsFirst(data.w, to, from, taps));
+      return finish(conv2dDataGradient(g, w, [1, size, size, from], attributes));
+    }
     case 'softmax':
       return finish(softmax(input('x', [op.batch, op.rows, op.columns])));
     case 'layernorm': {
@@ -69,3 +83,6 @@ function tapsFirst(w: Float32Array, out: number, into: number, taps: number): Fl
   }
   return result;
 }
+
+/** And back. */
+const tapsLast = (w: Float32Array, out: number, into: number, taps: number): Float32Array => tapsFirst(w, taps, into, out);

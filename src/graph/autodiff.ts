@@ -107,8 +107,14 @@ function total(tensor: Tensor, contributions: ReadonlyMap<Value, Contribution[]>
   return joined.viewAs(tensor.shape);
 }
 
-function join(windows: Contribution[], value: Value, algebra: GradientAlgebra): Tensor {
-  if (windows.length === 1 && windows[0].rows === value.rows && windows[0].columns === value.columns) return windows[0].gradient;
+function join(windows: readonly Contribution[], value: Value, algebra: GradientAlgebra): Tensor {
+  const whole = windows.find((w) => w.rows === value.rows && w.columns === value.columns);
+  if (whole) {
+    const rest = windows.filter((w) => w !== whole);
+    if (rest.length === 0) return whole.gradient;
+    const joined = join(rest, value, algebra);
+    return algebra.add(whole.gradient, joined.viewAs(whole.gradient.shape));
+  }
   const byColumn = [...windows].sort((a, b) => a.column - b.column);
   if (
     tiles(

@@ -20,7 +20,15 @@ export interface Value {
   /** What fills it: an operation, the caller, or a checkpoint. */
   readonly kind: 'activation' | 'input' | 'parameter';
   readonly label: string;
-  placedIn: { value: Value; row: number; column: number } | null;
+  /** As a window of rows and columns; or, the last of such places, densely from an element of it on. */
+  placedIn: { value: Value; row: number; column: number } | MemoryPlace | null;
+}
+
+/** Dense memory within a larger value. */
+export interface MemoryPlace {
+  readonly value: Value;
+  /** Of the first element. */
+  readonly element: number;
 }
 
 /** Offset and strides in elements of the root value. */
@@ -53,6 +61,8 @@ export interface Dispatch extends KernelSpec {
   grid: readonly [number, number, number];
   /** Floating-point operations, for the bench. */
   flops?: number;
+  /** Values in the memory of a bound one that it writes. */
+  covers?: readonly Value[];
 }
 
 export interface LowerContext {
@@ -68,19 +78,22 @@ export interface LowerContext {
   partials(kind: PartSums, sums: readonly Tensor[], parts: number): Tensor;
 }
 
-/** The copies of one tensor: where the first lies in the scratch, and how far it is to the next, in elements. */
+/** A sum of several copies, all in elements. */
 export interface PartSum {
-  readonly sum: Tensor;
+  /** Of the sum, and of each copy. */
+  readonly size: number;
   readonly parts: number;
+  /** Where the first copy lies in the scratch, and how far it is to the next. */
   readonly first: number;
   readonly distance: number;
+  /** Where the sum lies. */
+  readonly at: number;
 }
 
 /** The last stage of sums that are computed in parts (ops/part-sums.ts). */
 export interface PartSums {
-  /** Sums of a launch. */
-  readonly most: number;
-  launch(scratch: Tensor, sums: readonly PartSum[], temporary: LowerContext['temporary']): Dispatch;
+  /** Adds copies in the scratch, and stores the sums in `y`. */
+  launch(scratch: Tensor, y: Tensor, sums: readonly PartSum[]): Dispatch;
 }
 
 export interface Target {
@@ -162,12 +175,15 @@ export class Tensor {
   /** Where the tensor lies in its root value. */
   layout(): Layout {
     let { value, row, column } = this;
-    while (value.placedIn) {
-      row += value.placedIn.row;
-      column += value.placedIn.column;
-      value = value.placedIn.value;
+    let place = value.placedIn;
+    while (place && 'row' in place) {
+      row += place.row;
+      column += place.column;
+      value = place.value;
+      place = value.placedIn;
     }
-    return { root: value, offset: row * value.columns + column, batch: value.rows * value.columns, pitch: value.columns };
+    const offset = row * value.columns + column + (place?.element ?? 0);
+    return { root: place?.value ?? value, offset, batch: value.rows * value.columns, pitch: value.columns };
   }
 
   /** The same elements under a shape with the same images, rows and columns (`reshape` in ops copies for any other). */

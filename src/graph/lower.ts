@@ -7,6 +7,7 @@ import {
   type ElementType,
   type Graph,
   type LowerContext,
+  type MemoryPlace,
   type Node,
   type PartSum,
   type PartSums,
@@ -14,7 +15,6 @@ import {
   Tensor,
   type Value,
 } from './graph.ts';
-import type { ParameterLocation } from './parameters.ts';
 import { type MemoryPlan, type PlanOptions, planMemory } from './plan.ts';
 
 export interface Access {
@@ -32,61 +32,67 @@ export function targetOf(gpu: Gpu, variants: Readonly<Record<string, string>> = 
   };
 }
 
-/** Lowers a graph to dispatches without a device's help: what tests and the bench count. */
-export function lower(graph: Graph, target: Target, options: FuseOptions = {}): Dispatch[] {
+/**
+ * Lowers a graph to dispatches without a device's help: what tests and the bench count.
+ * @param places where results lie (`resultPlaces`)
+ */
+export function lower(
+  graph: Graph,
+  target: Target,
+  options: FuseOptions = {},
+  places: ReadonlyMap<Value, MemoryPlace> = new Map(),
+): Dispatch[] {
   const { nodes } = fuse(graph, options);
   const dispatches: Dispatch[] = [];
   const add = (scope: string, made: readonly Dispatch[]) => {
     for (const dispatch of made) dispatches.push({ ...dispatch, label: dispatch.label ? `${scope}.${dispatch.label}` : scope });
   };
-  const temporaries =
+  const temporary =
     (scope: string) =>
     (shape: readonly number[], type: ElementType = 'f32'): Tensor =>
       new Tensor(graph, shape, type, graph.value(shape, type, 'activation', `${scope}.temporary`));
-  const later = new PendingSums(graph, (made) => add('sums', [made]), temporaries('sums'));
+  const later = new PendingSums(graph, (made) => add('sums', [made]), places);
   for (const node of nodes) {
     later.finish(node);
     const partials: LowerContext['partials'] = (kind, sums, parts) => later.partials(kind, sums, parts);
-    add(node.scope, node.operation.lower(node, { target, temporary: temporaries(node.scope), partials }));
+    add(node.scope, node.operation.lower(node, { target, temporary: temporary(node.scope), partials }));
   }
   later.finish();
   return dispatches;
 }
 
 /** Scratch of the partial sums that wait for their last stage, in bytes; a single sum may have more. */
-const MOST_SCRATCH = 32 * 2 ** 20;
+const MOST_SCRATCH = 64 * 2 ** 20;
+
+type Growing = { -readonly [K in keyof Value]: Value[K] };
 
 interface Batch {
   /** Grows until the batch is launched. */
-  scratch: { -readonly [K in keyof Value]: Value[K] };
-  sums: PartSum[];
+  scratch: Growing;
+  sums: (Omit<PartSum, 'at'> & { sum: Tensor })[];
 }
 
-/** No launch may bind one value twice for writing. */
-function hasRoom(batch: Batch, { most }: PartSums, sums: readonly Tensor[], length: number): boolean {
-  const roots = new Set(sums.map((sum) => sum.layout().root));
-  const meets = batch.sums.some(({ sum }) => roots.has(sum.layout().root));
-  return !meets && batch.sums.length + sums.length <= most && (batch.scratch.columns + length) * 4 <= MOST_SCRATCH;
-}
+/** Whole vectors, where what comes next begins. */
+const aligned = (length: number): number => Math.ceil(length / 4) * 4;
 
-/** Sums in parts whose last stage waits, so that one launch makes many of them. */
+/** Sums in parts whose last stage waits, so that one launch makes many of them: all those whose results lie in one memory. */
 class PendingSums {
   readonly #graph: Graph;
   readonly #emit: (dispatch: Dispatch) => void;
-  readonly #temporary: LowerContext['temporary'];
+  readonly #places: ReadonlyMap<Value, MemoryPlace>;
   readonly #batches = new Map<PartSums, Batch>();
 
-  constructor(graph: Graph, emit: (dispatch: Dispatch) => void, temporary: LowerContext['temporary']) {
+  constructor(graph: Graph, emit: (dispatch: Dispatch) => void, places: ReadonlyMap<Value, MemoryPlace>) {
     this.#graph = graph;
     this.#emit = emit;
-    this.#temporary = temporary;
+    this.#places = places;
   }
 
   partials(kind: PartSums, sums: readonly Tensor[], parts: number): Tensor {
     const distance = sums.reduce((total, { size }) => total + size, 0);
     const length = parts * distance;
     let batch = this.#batches.get(kind);
-    if (batch && !hasRoom(batch, kind, sums, length)) {
+    if (batch && (batch.scratch.columns + length) * 4 > MOST_SCRATCH) {
       this.#launch(kind, batch);
       batch = undefined;
     }
@@ -98,11 +104,10 @@ class PendingSums {
     const start = scratch.columns;
     let first = start;
     for (const sum of sums) {
-      batch.sums.push({ sum, parts, first, distance });
+      batch.sums.push({ sum, size: sum.size, parts, first, distance });
       first += sum.size;
     }
-    // The next copies begin where whole vectors do.
-    scratch.columns = Math.ceil((start + length) / 4) * 4;
+    scratch.columns = aligned(start + length);
     return new Tensor(this.#graph, [length], 'f32', scratch, 0, start);
   }
 
@@ -116,18 +121,40 @@ class PendingSums {
 
   #launch(kind: PartSums, { scratch, sums }: Batch): void {
     this.#batches.delete(kind);
-    this.#emit(kind.launch(new Tensor(this.#graph, [scratch.columns], 'f32', scratch), sums, this.#temporary));
+    const together: Growing = this.#graph.value([0], 'f32', 'activation', 'sums');
+    const memories = new Map<Value, { sums: PartSum[]; covers: Value[] }>();
+    for (const { sum, ...copies } of sums) {
+      const { memory, at } = this.#place(sum, together);
+      const found = memories.get(memory) ?? { sums: [], covers: [] };
+      memories.set(memory, found);
+      found.sums.push({ ...copies, at });
+      if (sum.layout().root !== memory) found.covers.push(sum.layout().root);
+    }
+    const dense = (value: Value) => new Tensor(this.#graph, [value.columns], 'f32', value);
+    for (const [memory, { sums, covers }] of memories) this.#emit({ ...kind.launch(dense(scratch), dense(memory), sums), covers });
+  }
+
+  /** A result's own memory; or that of a larger value which it is a part of; else memory that the launch's other sums share. */
+  #place(sum: Tensor, together: Growing): { memory: Value; at: number } {
+    const { root, offset } = sum.layout();
+    const place = this.#places.get(root);
+    if (place) return { memory: place.value, at: place.element + offset };
+    if (root !== sum.value || sum.size < root.images * root.rows * root.columns) return { memory: root, at: offset };
+    root.placedIn = { value: together, element: together.columns };
+    together.columns = aligned(together.columns + sum.size);
+    return { memory: together, at: root.placedIn.element };
   }
 }
 
 /** The plan of a graph's activations: outputs stay to the end, results have memory elsewhere. */
 export function planActivations(
-  { outputs, results }: Graph,
+  { outputs }: Graph,
   accesses: readonly Access[],
+  { locations }: ResultMemory<unknown>,
   options: Pick<PlanOptions, 'reuse' | 'maxArena'>,
 ): MemoryPlan {
-  const roots = (tensors: ReadonlyMap<string, Tensor>) => new Set([...tensors.values()].map((t) => t.layout().root));
-  return planMemory(accesses, { ...options, outputs: roots(outputs), elsewhere: roots(results) });
+  const roots = new Set([...outputs.values()].map((t) => t.layout().root));
+  return planMemory(accesses, { ...options, outputs: roots, elsewhere: new Set(locations.keys()) });
 }
 
 /** Values that a launch reads and writes. @throws BackdropError E_GPU_VALIDATION when a value is both */
@@ -138,31 +165,48 @@ export function accessesOf(dispatch: Dispatch): Access {
     const tensor = dispatch.bind[name];
     if (tensor) (access === 'read' ? reads : writes).add(tensor.layout().root);
   }
+  for (const value of dispatch.covers ?? []) writes.add(value);
   for (const value of writes) {
     if (reads.has(value)) throw new BackdropError('E_GPU_VALIDATION', `${dispatch.label} reads and writes ${value.label}.`);
   }
   return { reads: [...reads], writes: [...writes] };
 }
 
-/**
- * Memory of the graph's results. A buffer of results is only written: no kernel may read one of them and write another.
- * @throws BackdropError E_GPU_VALIDATION
- */
-export function resultLocations(
+/** Memory of the graph's results: where each lies, and in whose whole memory, so that one launch can write many of them. */
+export interface ResultMemory<B> {
+  readonly locations: ReadonlyMap<Value, { buffer: B; offset: number; bytes: number }>;
+  readonly places: ReadonlyMap<Value, MemoryPlace>;
+}
+
+/** @throws BackdropError E_GPU_VALIDATION when the graph has results, and nobody says where they lie */
+export function resultMemory<B extends { readonly size: number }>(
   graph: Graph,
-  dispatches: readonly Dispatch[],
-  accesses: readonly Access[],
-  locate?: (name: string) => ParameterLocation,
-): Map<Value, ParameterLocation> {
-  const found = new Map<Value, ParameterLocation>();
-  for (const [name, tensor] of graph.results) {
+  locate?: (name: string) => { buffer: B; offset: number; bytes: number },
+): ResultMemory<B> {
+  const locations = new Map<Value, { buffer: B; offset: number; bytes: number }>();
+  const places = new Map<Value, MemoryPlace>();
+  const wholes = new Map<B, Value>();
+  for (const [name, { value }] of graph.results) {
     if (!locate) throw new BackdropError('E_GPU_VALIDATION', `Result ${name} has been given no memory.`);
-    found.set(tensor.layout().root, locate(name));
+    const location = locate(name);
+    const { buffer, offset } = location;
+    let whole = wholes.get(buffer);
+    if (!whole) {
+      whole = graph.value([buffer.size / 4], 'f32', 'activation', 'results');
+      wholes.set(buffer, whole);
+      locations.set(whole, { buffer, offset: 0, bytes: buffer.size });
+    }
+    locations.set(value, location);
+    places.set(value, { value: whole, element: offset / 4 });
   }
+  return { locations, places };
+}
+
+/** A buffer of results is only written: no kernel may read one of them and write another. @throws BackdropError E_GPU_VALIDATION */
+export function checkResults(dispatches: readonly Dispatch[], accesses: readonly Access[], { locations }: ResultMemory<unknown>): void {
   accesses.forEach(({ reads, writes }, i) => {
-    if (!writes.some((value) => found.has(value))) return;
-    const read = reads.find((value) => found.has(value));
+    if (!writes.some((value) => locations.has(value))) return;
+    const read = reads.find((value) => locations.has(value));
     if (read) throw new BackdropError('E_GPU_VALIDATION', `${dispatches[i].label} reads the result ${read.label} and writes another.`);
   });
-  return found;
 }

@@ -8,7 +8,7 @@ import { limitError } from '../gpu/device.ts';
 import { type CompileProgress, type KernelCache, packParams } from '../gpu/kernels.ts';
 import type { FuseOptions } from './fuse.ts';
 import { type Graph, shapeError, show, type Tensor, type Value } from './graph.ts';
-import { accessesOf, lower, planActivations, resultLocations, targetOf } from './lower.ts';
+import { accessesOf, checkResults, lower, planActivations, resultMemory, targetOf } from './lower.ts';
 import type { ParameterLocation, ParameterStore } from './parameters.ts';
 import { ALIGNMENT, type MemoryPlan } from './plan.ts';
 
@@ -127,11 +127,12 @@ export class Program {
     parameters: ParameterStore,
     options: ProgramOptions = {},
   ): Promise<Program> {
-    const dispatches = lower(graph, targetOf(gpu, options.variants), options.fuse);
+    const results = resultMemory(graph, options.results);
+    const dispatches = lower(graph, targetOf(gpu, options.variants), options.fuse, results.places);
     const accesses = dispatches.map(accessesOf);
-    const results = resultLocations(graph, dispatches, accesses, options.results);
+    checkResults(dispatches, accesses, results);
     const { limits } = gpu.device;
-    const plan = planActivations(graph, accesses, { reuse: options.reuseMemory !== false, maxArena: limits.maxBufferSize });
+    const plan = planActivations(graph, accesses, results, { reuse: options.reuseMemory !== false, maxArena: limits.maxBufferSize });
     const bound = [...plan.placements, ...[...graph.inputs.values()].map(({ value }) => ({ value, bytes: boundBytes(value) }))];
     for (const { bytes, value } of bound) {
       if (bytes > limits.maxStorageBufferBindingSize) {
@@ -158,7 +159,7 @@ export class Program {
     const find = (value: Value): { buffer: GPUBuffer; offset: number } => {
       if (value.kind === 'parameter') return parameters.location(value.label);
       const input = inputs.get(value);
-      const found = input ? { buffer: input, offset: 0 } : (results.get(value) ?? placed.get(value));
+      const found = input ? { buffer: input, offset: 0 } : (results.locations.get(value) ?? placed.get(value));
       if (!found) throw new BackdropError('E_GPU_VALIDATION', `${value.label} is read, but nothing writes it.`);
       return found;
     };

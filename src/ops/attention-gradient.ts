@@ -151,16 +151,26 @@ function computingScoresAgain(a: Sequences, g: Tensor, sinks: Sinks, unit: Unit,
   return [...dispatches, rowsDispatch(partial, table)];
 }
 
-/** dq, and dk and dv side by side. */
+/** Have queries and keys the same rows? Then all three gradients lie side by side, as one projection of a sequence wants them. */
+const sameRows = (q: Tensor, k: Tensor): boolean => q.images === k.images && q.rows === k.rows;
+
+/** dq, dk and dv side by side; or dq, and dk and dv side by side. */
 const attentionGradientOperation: Operation<AttentionAttributes> = {
   name: 'attentionGradient',
-  infer: ([q, k]) => [{ shape: q.shape }, { shape: [k.images, k.rows, 2 * k.columns] }],
 
-  lower({ inputs: [q, k, v, g, mask], outputs: [dq, dkv], attributes: { heads, scale } }, context) {
+  infer([q, k]) {
+    if (sameRows(q, k)) return [{ shape: [q.images, q.rows, 3 * q.columns] }];
+    return [{ shape: q.shape }, { shape: [k.images, k.rows, 2 * k.columns] }];
+  },
+
+  lower({ inputs: [q, k, v, g, mask], outputs: [first, second], attributes: { heads, scale } }, context) {
+    const sinks = second
+      ? { dq: first, dkv: second }
+      : { dq: first.columnsFrom(0, q.columns), dkv: first.columnsFrom(q.columns, 2 * q.columns) };
     const strides = mask && maskStrides(mask, q, k.rows, heads);
     const sizes = { sequences: q.images, queries: q.rows, keys: k.rows };
     const hooks = mask ? maskHooks : {};
-    return gradientDispatches({ q, k, v, heads, scale, ...sizes, ...(strides && { mask: strides }), hooks }, g, { dq, dkv }, context);
+    return gradientDispatches({ q, k, v, heads, scale, ...sizes, ...(strides && { mask: strides }), hooks }, g, sinks, context);
   },
 };
 
@@ -168,8 +178,9 @@ const attentionGradientOperation: Operation<AttentionAttributes> = {
 export const attentionGradient: GradientRule<AttentionAttributes> = ({ inputs: [q, k, v, mask], attributes }, [gradient], wanted) => {
   if (wanted[3]) throw shapeError('attention', 'a mask has no gradient; detach it');
   const inputs = mask ? [q, k, v, gradient!, mask] : [q, k, v, gradient!];
-  const [dq, dkv] = q.graph.add(attentionGradientOperation, inputs, attributes);
-  return [dq, dkv.window(k.shape, 0, 0), dkv.window(v.shape, 0, k.columns), null];
+  const [first, second] = q.graph.add(attentionGradientOperation, inputs, attributes);
+  const [dkv, at] = second ? [second, 0] : [first, q.columns];
+  return [first.window(q.shape, 0, 0), dkv.window(k.shape, 0, at), dkv.window(v.shape, 0, at + k.columns), null];
 };
 
 /** The gradient of queries, keys and values side by side, and that of the table where there is one. */

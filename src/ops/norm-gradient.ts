@@ -1,32 +1,56 @@
 /** Gradients of the normalisations over the last dimension. */
 
 import layerNormShader from '../../shaders/norm/layer-norm-gradient.wgsl';
-import layerNormWeights from '../../shaders/norm/layer-norm-weights.wgsl';
 import softmaxShader from '../../shaders/norm/softmax-gradient.wgsl';
 import type { GradientRule } from '../graph/autodiff.ts';
-import type { Operation } from '../graph/graph.ts';
+import type { Node, Operation } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
-import { elements, fold, inVectors, layoutParams, type Unit } from './common.ts';
+import { elements, fusion, inVectors, layoutParams, type Unit } from './common.ts';
 import { rowGrid } from './norm.ts';
 import { partials } from './part-sums.ts';
-import { chunkOf } from './reduce.ts';
 
-/** The gradient of x, and (mean, rest, scale, 0) of every row. */
-const layerNormGradientOperation: Operation<{ eps: number }> = {
+interface LayerNormAttributes {
+  eps: number;
+  /** Are the gradients of weight and bias wanted, too? */
+  weights: boolean;
+}
+
+/** Rows whose shares of those gradients are added at once. */
+const CHUNK = 32;
+
+/** Inputs: gradient of the result, x, weight. Outputs: gradients of x, and perhaps of weight and bias. */
+const layerNormGradientOperation: Operation<LayerNormAttributes> = {
   name: 'layerNormGradient',
-  infer: ([x]) => [{ shape: x.shape }, { shape: [x.images * x.rows, 4] }],
+  maxExtras: 2,
+  fusesPrologue: () => true,
 
-  lower({ inputs: [x, weight, g], outputs: [dx, statistics], attributes: { eps } }) {
-    const unit: Unit = [x, weight, g, dx].every(inVectors) ? 4 : 1;
+  infer([, x], { weights }) {
+    const vector = { shape: [x.columns] };
+    return weights ? [{ shape: x.shape }, vector, vector] : [{ shape: x.shape }];
+  },
+
+  lower(node, context) {
+    const [g, x, weight] = node.inputs;
+    const [dx, ...ofWeights] = node.outputs;
+    const { eps, weights } = node.attributes;
+    const unit: Unit = [x, weight, g, dx, ...(node.prologue?.extras ?? [])].every(inVectors) ? 4 : 1;
+    const sums = weights ? partials(context, ofWeights, Math.ceil((x.images * x.rows) / CHUNK)) : context.temporary([4]);
+    const { bind, params, hooks, library } = fusion(node as Node, unit);
+    const { value, hooks: joins } = elements(unit, ['total']);
     return [
       launch(layerNormShader, {
-        ...elements(unit, ['total']),
-        bind: { x, weight, g, dx, statistics },
+        value,
+        library,
+        hooks: { ...joins, ...(hooks.prologue ? { prologue: hooks.prologue } : {}) },
+        consts: { WEIGHTS: weights ? 1 : 0 },
+        bind: { ...bind, x, weight, g, dx, sums },
         params: {
+          ...params,
           ...layoutParams('x', x, unit),
           ...layoutParams('weight', weight, unit),
           ...layoutParams('g', g, unit),
           ...layoutParams('dx', dx, unit),
+          sums_offset: sums.layout().offset / unit,
           images: x.images,
           rows: x.rows,
           columns: x.columns / unit,
@@ -34,51 +58,16 @@ const layerNormGradientOperation: Operation<{ eps: number }> = {
           eps,
         },
         grid: rowGrid('rows', x),
-        flops: 16 * x.size,
-      }),
-    ];
-  },
-};
-
-/** Gradients of weight and bias. */
-const layerNormWeightsOperation: Operation<null> = {
-  name: 'layerNormWeights',
-  infer: ([x]) => [{ shape: [x.columns] }, { shape: [x.columns] }],
-
-  lower({ inputs: [x, g, statistics], outputs }, context) {
-    const unit: Unit = [x, g].every(inVectors) ? 4 : 1;
-    const lines = x.images * x.rows;
-    const chunk = chunkOf(lines);
-    const chunks = Math.ceil(lines / chunk);
-    const sums = partials(context, outputs, chunks);
-    const [gx, gy] = fold(Math.ceil(((x.columns / unit) * chunks) / 64));
-    return [
-      launch(layerNormWeights, {
-        label: 'chunks',
-        ...elements(unit),
-        bind: { x, g, statistics, sums },
-        params: {
-          ...layoutParams('x', x, unit),
-          ...layoutParams('g', g, unit),
-          sums_offset: sums.layout().offset / unit,
-          images: x.images,
-          rows: x.rows,
-          columns: x.columns / unit,
-          chunk,
-          chunks,
-        },
-        grid: [gx, gy, 1],
-        flops: 5 * x.size,
+        flops: 21 * x.size,
       }),
     ];
   },
 };
 
 export const layerNormGradient: GradientRule<{ eps: number }> = ({ inputs: [x, weight, bias], attributes }, [gradient], wanted) => {
-  const [dx, statistics] = x.graph.add(layerNormGradientOperation, [x, weight, gradient!], attributes);
-  if (!wanted[1] && !wanted[2]) return [dx, null, null];
-  const [dWeight, dBias] = x.graph.add(layerNormWeightsOperation, [x, gradient!, statistics], null);
-  return [dx, dWeight.viewAs(weight.shape), dBias.viewAs(bias.shape)];
+  const weights = wanted[1] || wanted[2];
+  const [dx, dWeight, dBias] = x.graph.add(layerNormGradientOperation, [gradient!, x, weight], { ...attributes, weights });
+  return weights ? [dx, dWeight.viewAs(weight.shape), dBias.viewAs(bias.shape)] : [dx, null, null];
 };
 
 const softmaxGradientOperation: Operation<{ log: boolean }> = {

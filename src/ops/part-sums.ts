@@ -1,38 +1,28 @@
-/** The last stage of sums that are computed in parts: one launch makes up to seven of them (`LowerContext.partials`). */
+/** The last stage of sums that are computed in parts: one launch makes many of them (`LowerContext.partials`). */
 import partsShader from '../../shaders/reduce/parts.wgsl';
 import type { LowerContext, PartSums, Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, type Unit } from './common.ts';
 
-const slots = [0, 1, 2, 3, 4, 5, 6] as const;
-
-type SlotFields = Record<
-  `${'parts' | 'first' | 'distance' | 'end'}${(typeof slots)[number]}` | `y${(typeof slots)[number]}_offset`,
-  number
->;
-
 const kindOf = (unit: Unit): PartSums => ({
-  most: slots.length,
-
-  launch(scratch, sums, temporary) {
-    const params: Record<string, number> = {};
-    const results: Record<string, Tensor> = {};
+  launch(scratch, y, sums) {
     let end = 0;
-    for (const slot of slots) {
-      const entry = sums[slot];
-      results[`y${slot}`] = entry?.sum ?? temporary([4]);
-      end += (entry?.sum.size ?? 0) / unit;
-      params[`parts${slot}`] = entry?.parts ?? 0;
-      params[`first${slot}`] = (entry?.first ?? 0) / unit;
-      params[`distance${slot}`] = (entry?.distance ?? 0) / unit;
-      params[`end${slot}`] = end;
-      params[`y${slot}_offset`] = (entry?.sum.layout().offset ?? 0) / unit;
-    }
+    const rows = sums.flatMap(({ size, parts, first, distance, at }) => {
+      end += size / unit;
+      return [end, parts, first / unit, distance / unit, at / unit];
+    });
+    const table = scratch.graph.parameter({
+      key: `sums ${rows.join(' ')}`,
+      shape: [rows.length],
+      type: 'u32',
+      sources: [],
+      build: () => Uint32Array.from(rows),
+    });
     const [gx, gy] = fold(Math.ceil(end / 64));
     return launch(partsShader, {
-      ...elements(unit),
-      bind: { x: scratch, ...results },
-      params: params as SlotFields,
+      value: elements(unit).value,
+      bind: { x: scratch, table, y },
+      params: { count: sums.length, total: end },
       grid: [gx, gy, 1],
       flops: scratch.size,
     });

@@ -62,6 +62,17 @@ describe('concatenation', () => {
     expect([...outputs[0].data]).toEqual(joined(parts, 'rows'));
   });
 
+  it.each([
+    ['columns', [2, 3, 4, 8, 1, 6, 5, 2, 7]],
+    ['rows', [2, 3, 4, 8, 1, 6, 5, 2, 7]],
+    ['columns', [4, 8, 12, 4, 16, 8, 4, 20, 8]],
+  ] as const)('of more %s than a launch takes: %j', async (axis, lengths) => {
+    const parts = lengths.map((n, i) => input(i, ...(axis === 'columns' ? [2, 5, n] : [2, n, 5])));
+    const { outputs, kernels } = await runOp(axis === 'columns' ? 'concatColumns' : 'concatRows', parts);
+    expect([...outputs[0].data]).toEqual(joined(parts, axis));
+    expect(kernels).toEqual(['copy/concat', 'copy/concat']);
+  });
+
   it('reads windows and moves u32', async () => {
     const parts = [3, 4].map((columns) => ({ data: random(columns).indices(10 * columns, 2 ** 32), shape: [2, 5, columns] }));
     const { outputs } = await runOp('concatColumns', parts, {}, { inputWindows: { 0: { left: 1, top: 1 }, 1: { right: 3, bottom: 2 } } });

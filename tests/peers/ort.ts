@@ -32,6 +32,7 @@ export class Ort implements Subject {
   async prepare(op: OpCase, data: Data): Promise<Prepared | null> {
     if (this.name === 'ort-nhwc' && op.kind !== 'conv') return null;
     if (this.name === 'ort-mha' && op.kind !== 'attention') return null;
+    if (op.kind === 'convGradient') return null;
     const { bytes, feeds, order } = build(op, data, this.name === 'ort-mha');
     const session = await ort.InferenceSession.create(bytes, {
       executionProviders: [{ name: 'webgpu', preferredLayout: this.#layout }],
@@ -73,7 +74,7 @@ function upload(device: GPUDevice, feeds: Built['feeds']): { tensors: Record<str
   return { tensors, buffers };
 }
 
-function build(op: OpCase, data: Data, fused: boolean): Built {
+function build(op: Exclude<OpCase, { kind: 'convGradient' }>, data: Data, fused: boolean): Built {
   const graph = new OnnxGraph();
   const feeds: Built['feeds'] = {};
   const input = (name: string, shape: number[], values = data[name]) => {

@@ -1,15 +1,25 @@
 /** The page of `backdrop bench peers`: everyone in one page, each with a device of its own, taking turns. */
 import { dataOf, differenceOf, errorOf, flopsOf, type OpCase, opCases, toPlanes } from '../../src/bench/cases.ts';
-import type { ModelComparison, OpComparison, PeerName, PeersRequest, SubjectTiming } from '../../src/bench/comparison.ts';
+import type {
+  ModelComparison,
+  OpComparison,
+  PeerName,
+  PeersRequest,
+  SubjectTiming,
+  TrainingComparison,
+  TrainingUse,
+} from '../../src/bench/comparison.ts';
+import { convnet, convnetWorkloads } from '../../src/bench/convnet.ts';
 import { forwardMilliseconds, loadModel } from '../../src/bench/run-model.ts';
 import { benchImage, benchTensor } from '../../src/bench/weights.ts';
 import { median } from '../../src/gpu/profiler.ts';
 import { buildModel } from '../../src/models/rt-detr.ts';
+import { deviceUse, watchDevices } from './device-use.ts';
 import { Jax, jaxModel } from './jax.ts';
 import { rtdetrOnnx } from './onnx-rtdetr.ts';
 import { configureOrt, Ort, ortModel } from './ort.ts';
 import { Ours } from './ours.ts';
-import type { Data, ModelOutputs, Prepared, Subject } from './subject.ts';
+import type { Data, ModelOutputs, Prepared, PreparedTraining, Subject } from './subject.ts';
 import { Tfjs } from './tfjs.ts';
 
 /** A result that is further from float64 than this is wrong. */
@@ -21,6 +31,16 @@ const MODEL_LIMIT = 0.1;
 const BATCH_MS = 60;
 const MAX_BATCH = 40;
 
+/**
+ * Of training: the first loss against ours, relative; and the next ones, before which Adam has moved every weight by its whole rate,
+ * however small the gradient whose sign says where.
+ */
+const LOSS_LIMIT = 1e-4;
+const LATER_LOSS_LIMIT = 2e-2;
+/** Steps whose losses are compared. */
+const CHECKED = 3;
+
+watchDevices();
 let subjects: Subject[] = [];
 
 /** Starts the subjects; what does not start is reported and left out. */
@@ -59,14 +79,7 @@ async function compare(name: string, rounds: number): Promise<OpComparison> {
   const timings: SubjectTiming[] = [];
   const runners: Runner[] = [];
   for (const subject of subjects) {
-    const timing: SubjectTiming = {
-      subject: subject.name,
-      samples: [],
-      median: 0,
-      error: Number.NaN,
-      difference: Number.NaN,
-      problem: null,
-    };
+    const timing = newTiming(subject.name);
     try {
       const runner = await prepare(subject, op, data, timing);
       if (!runner) continue;
@@ -78,21 +91,30 @@ async function compare(name: string, rounds: number): Promise<OpComparison> {
   }
   const ours = runners.find(({ timing }) => timing.subject === 'backdrop');
   for (const { timing, result } of runners) if (ours) timing.difference = differenceOf(result, ours.result);
+  await takeTurns(
+    rounds,
+    runners.map(({ timing, prepared, batch }) => ({ timing, batch, run: () => prepared.run(batch) })),
+  );
+  for (const { prepared } of runners) await prepared.destroy();
+  return { name, flops: flopsOf(op), timings };
+}
+
+const newTiming = (subject: string): SubjectTiming => ({ subject, samples: [], median: 0, error: null, difference: null, problem: null });
+
+/** Everyone runs once a round and is first once: who comes first after a pause may find the processor asleep. */
+async function takeTurns(rounds: number, runners: readonly { timing: SubjectTiming; batch: number; run(): Promise<unknown> }[]) {
   for (let round = 0; round < rounds; round++) {
-    // Everyone is first once: who comes first after a pause may find the processor asleep.
     for (let i = 0; i < runners.length; i++) {
-      const { prepared, timing, batch } = runners[(round + i) % runners.length];
+      const { timing, batch, run } = runners[(round + i) % runners.length];
       const begin = performance.now();
-      await prepared.run(batch);
+      await run();
       timing.samples.push((performance.now() - begin) / batch);
     }
   }
-  for (const { timing, prepared } of runners) {
+  for (const { timing } of runners) {
     timing.median = median(timing.samples);
     timing.samples.sort((a, b) => a - b);
-    await prepared.destroy();
   }
-  return { name, flops: flopsOf(op), timings };
 }
 
 /** Uploads, compiles, checks and warms up. */
@@ -122,12 +144,11 @@ async function compareModel(name: string, size: number, rounds: number, peers: P
   const ours = await loadModel(gpu, kernels, name, { size, scores: true });
   const { program } = ours;
   const runners: { timing: SubjectTiming; run: () => Promise<unknown> }[] = [];
-  const begin = (subject: string): SubjectTiming => {
-    const timing = { subject, samples: [], median: 0, error: null, difference: null, problem: null };
-    timings.push(timing);
-    return timing;
-  };
   const timings: SubjectTiming[] = [];
+  const begin = (subject: string): SubjectTiming => {
+    timings.push(newTiming(subject));
+    return timings[timings.length - 1];
+  };
   const firsts: Record<string, number> = { backdrop: ours.build + ours.first };
   const own = await program.run({ image });
   const reference = Object.fromEntries(own) as unknown as ModelOutputs;
@@ -149,20 +170,54 @@ async function compareModel(name: string, size: number, rounds: number, peers: P
       timing.problem = messageOf(error);
     }
   }
-  for (let round = 0; round < rounds; round++) {
-    for (let i = 0; i < runners.length; i++) {
-      const { timing, run } = runners[(round + i) % runners.length];
-      const start = performance.now();
-      await run();
-      timing.samples.push(performance.now() - start);
-    }
-  }
-  for (const { timing } of runners) {
-    timing.median = median(timing.samples);
-    timing.samples.sort((a, b) => a - b);
-  }
+  await takeTurns(
+    rounds,
+    runners.map((runner) => ({ ...runner, batch: 1 })),
+  );
   ours.destroy();
   return { name, size, flops: program.statistics.flops, timings, firsts, fileBytes: bytes.length };
+}
+
+/** The convnet's training step on everyone who trains. Their devices must be new: what they hold counts from their start. */
+async function compareTraining(name: string, rounds: number): Promise<TrainingComparison> {
+  const net = convnet(convnetWorkloads.find((known) => known.name === name)!);
+  const timings: SubjectTiming[] = [];
+  const uses: Record<string, TrainingUse> = {};
+  const runners: { timing: SubjectTiming; prepared: PreparedTraining }[] = [];
+  for (const subject of subjects) {
+    if (!subject.prepareTraining) continue;
+    const timing = newTiming(subject.name);
+    timings.push(timing);
+    try {
+      const begin = performance.now();
+      const prepared = await subject.prepareTraining(net);
+      const losses = [await prepared.step()];
+      uses[subject.name] = { dispatches: 0, submits: 0, peakBytes: 0, losses, first: performance.now() - begin };
+      while (losses.length < CHECKED) losses.push(await prepared.step());
+      runners.push({ timing, prepared });
+      compareLosses(timing, losses, uses.backdrop.losses);
+    } catch (error) {
+      timing.problem = messageOf(error);
+    }
+  }
+  const before = runners.map(({ prepared }) => deviceUse(prepared.device));
+  await takeTurns(
+    rounds,
+    runners.map(({ timing, prepared }) => ({ timing, batch: 1, run: () => prepared.step() })),
+  );
+  for (const [i, { timing, prepared }] of runners.entries()) {
+    const after = deviceUse(prepared.device);
+    const ofAStep = (what: 'dispatches' | 'submits') => (after[what] - before[i][what]) / rounds;
+    Object.assign(uses[timing.subject], { dispatches: ofAStep('dispatches'), submits: ofAStep('submits'), peakBytes: after.peakBytes });
+  }
+  return { name, flops: net.flops, timings, uses };
+}
+
+function compareLosses(timing: SubjectTiming, theirs: readonly number[], ours: readonly number[]): void {
+  const [first, ...next] = theirs.map((loss, i) => Math.abs(loss - ours[i]) / ours[i]);
+  timing.error = first;
+  timing.difference = Math.max(...next);
+  if (!(timing.error <= LOSS_LIMIT && timing.difference <= LATER_LOSS_LIMIT)) timing.problem = 'other losses than ours';
 }
 
 /**
@@ -178,4 +233,4 @@ function compareOutputs(timing: SubjectTiming, theirs: ModelOutputs, ours: Model
   if (!(timing.error <= SCORE_LIMIT && timing.difference <= MODEL_LIMIT)) timing.problem = 'other result than ours';
 }
 
-Object.assign(globalThis, { peers: { start, compare, compareModel } });
+Object.assign(globalThis, { peers: { start, compare, compareModel, compareTraining } });

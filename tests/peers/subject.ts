@@ -1,5 +1,6 @@
 /** One framework in the comparison. */
 import type { OpCase } from '../../src/bench/cases.ts';
+import type { Convnet } from '../../src/bench/convnet.ts';
 
 export type Data = Record<string, Float32Array>;
 
@@ -16,6 +17,15 @@ export interface Subject {
   readonly name: string;
   /** Null where the subject has no such operation. */
   prepare(op: OpCase, data: Data): Promise<Prepared | null>;
+  /** Where the subject can train. */
+  prepareTraining?(net: Convnet): Promise<PreparedTraining>;
+}
+
+/** A network with its optimizer on a subject's device, data uploaded. */
+export interface PreparedTraining {
+  readonly device: GPUDevice;
+  /** Takes a step and reads its loss back. */
+  step(): Promise<number>;
 }
 
 export interface ModelOutputs {

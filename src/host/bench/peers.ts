@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'puppeteer';
-import type { ModelComparison, OpComparison, PeerName, PeersRequest, PeersStarted } from '../../bench/comparison.ts';
+import type { ModelComparison, OpComparison, PeerName, PeersRequest, PeersStarted, TrainingComparison } from '../../bench/comparison.ts';
 import { BackdropError } from '../../errors.ts';
 import { adapterChoice, launchChrome, likelyAdapter } from '../chrome.ts';
 import type { Io } from '../io.ts';
@@ -63,6 +63,7 @@ export interface PeersPage {
   readonly started: PeersStarted;
   compare(name: string, rounds: number): Promise<OpComparison>;
   compareModel(name: string, size: number, rounds: number, peers: readonly PeerName[]): Promise<ModelComparison>;
+  compareTraining(name: string, rounds: number): Promise<TrainingComparison>;
 }
 
 export async function withPeers<T>(io: Io, request: PeersRequest, work: (page: PeersPage) => Promise<T>): Promise<T> {
@@ -91,6 +92,7 @@ export async function withPeers<T>(io: Io, request: PeersRequest, work: (page: P
         started,
         compare: (...args) => call<OpComparison>('compare', ...args),
         compareModel: (...args) => call<ModelComparison>('compareModel', ...args),
+        compareTraining: (...args) => call<TrainingComparison>('compareTraining', ...args),
       });
     } finally {
       await chrome.close();

@@ -1,6 +1,13 @@
 /** Tables of the benchmarks, as Markdown that also reads well in a terminal. */
 import type { Ceiling } from '../../bench/ceiling.ts';
-import { geometricMean, type ModelComparison, type OpComparison, type SubjectTiming, verdictOf } from '../../bench/comparison.ts';
+import {
+  geometricMean,
+  type ModelComparison,
+  type OpComparison,
+  type SubjectTiming,
+  type TrainingComparison,
+  verdictOf,
+} from '../../bench/comparison.ts';
 import type { CostReport, ModelReport } from '../../bench/run-model.ts';
 import type { OpResult } from '../../bench/run-ops.ts';
 import type { TrainReport } from '../../bench/run-training.ts';
@@ -105,6 +112,29 @@ export function modelComparisonTable({ name, size, timings, firsts, flops }: Mod
     [`${name} @${size}`, 'forward ms', 'min–max', 'GFLOP/s', 'first run ms', 'scores differ', 'queries differ', 'ours faster'],
     rows,
   );
+}
+
+/** A training step on ours and the peers. */
+export function trainingComparisonTable({ name, timings, uses, flops }: TrainingComparison): string[] {
+  const ours = timings.find(({ subject }) => subject === 'backdrop');
+  const rows = timings.map(({ subject, median, samples, problem }) => {
+    const use = uses[subject];
+    if (!use || samples.length === 0) return [subject, ...Array<string>(8).fill('–'), problem ?? '–'];
+    return [
+      subject,
+      digits(median),
+      `${digits(samples[0])}–${digits(samples[samples.length - 1])}`,
+      digits(flops / median / 1e6),
+      String(use.dispatches),
+      String(use.submits),
+      mebibytes(use.peakBytes),
+      digits(use.first),
+      use.losses.map((loss) => loss.toFixed(5)).join(', '),
+      problem ?? (subject === 'backdrop' || !ours ? '–' : `${(median / ours.median).toFixed(2)}x`),
+    ];
+  });
+  const head = ['step ms', 'min–max', 'GFLOP/s', 'dispatches', 'submits', 'buffers MiB', 'first step ms', 'first losses', 'ours faster'];
+  return table([name, ...head], rows);
 }
 
 export function modelTable(reports: readonly ModelReport[]): string[] {

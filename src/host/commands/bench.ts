@@ -1,6 +1,14 @@
 /** "backdrop bench": how fast this adapter runs the operations and the models, and how that compares with other frameworks. */
 import { opCases } from '../../bench/cases.ts';
-import { type ModelComparison, type OpComparison, type PeerName, type PeersRequest, peerNames } from '../../bench/comparison.ts';
+import {
+  type ModelComparison,
+  type OpComparison,
+  type PeerName,
+  type PeersRequest,
+  peerNames,
+  type TrainingComparison,
+} from '../../bench/comparison.ts';
+import { convnetWorkloads } from '../../bench/convnet.ts';
 import type { CostReport, CostRequest, ModelReport, ModelRequest } from '../../bench/run-model.ts';
 import type { OpsReport, OpsRequest } from '../../bench/run-ops.ts';
 import type { TrainReport, TrainRequest } from '../../bench/run-training.ts';
@@ -11,7 +19,7 @@ import { adapterName } from '../adapter-name.ts';
 import { type Args, numberOption, textOption, usageError } from '../args.ts';
 import { evaluationLines, timeEvaluation } from '../bench/evaluation.ts';
 import { pageFigureLines, pageFigures } from '../bench/page.ts';
-import { withPeers } from '../bench/peers.ts';
+import { type PeersPage, withPeers } from '../bench/peers.ts';
 import { benchPipeline, pipelineLines } from '../bench/pipeline.ts';
 import {
   ceilingLine,
@@ -23,6 +31,7 @@ import {
   modelDetails,
   modelTable,
   opsTable,
+  trainingComparisonTable,
   trainTable,
 } from '../bench/tables.ts';
 import type { Command } from '../cli.ts';
@@ -54,8 +63,8 @@ export const bench: Command = {
       'Encoder costs, models with and without it in turn.',
       'train: training steps beside forward passes of the same model, size and batch, in turn; slowest kernels of the step. With --steps',
       'the trainer with its loaders on generated pictures: images/s, how long it waits for data, whether memory grows.',
-      'peers: the operations and RT-DETR-R18 beside tfjs, ONNX Runtime Web and jax-js, in turn in one page. Needs a clone of the',
-      'repository; installs the peers into tests/peers when they are missing.',
+      'peers: the operations, RT-DETR-R18 and the training step of a convnet beside tfjs, ONNX Runtime Web and jax-js, in turn in one',
+      'page. Needs a clone of the repository; installs the peers into tests/peers when they are missing.',
       'evaluation: the COCO metric on a made-up set of the size of val2017, on one core, in Node.',
       'page: the demo page in a fresh Chrome: first paint, first result, layout shift, how long anything blocks it, and its heap over',
       '100 frames; --picture also takes its picture, boxes and background map side by side.',
@@ -84,7 +93,7 @@ export const bench: Command = {
       cases: {
         type: 'string',
         value: 'TEXT,...',
-        help: 'ops, peers: only cases whose name contains one of these; peers has a case "rtdetr"',
+        help: 'ops, peers: only cases whose name contains one of these; peers has the cases "rtdetr" and "convnet", too',
       },
       only: { type: 'string', value: 'PEER,...', help: 'peers: only these of tfjs, ort, jax' },
       picture: { type: 'string', value: 'FILE', help: "page: writes the page's picture (.png, .jpg or .webp)" },
@@ -247,14 +256,34 @@ async function benchPeers(args: Args, io: Io): Promise<void> {
   const unknown = only.find((name) => !peerNames.includes(name as PeerName));
   if (unknown) throw usageError(`unknown peer "${unknown}"`, `Peers: ${peerNames.join(', ')}.`);
   const peers = peerNames.filter((name) => only.length === 0 || only.includes(name));
-  const wanted = casesOption(args, [peerModel]);
-  const cases = wanted.filter((name) => name !== peerModel);
+  const workloads = convnetWorkloads.map(({ name }) => name);
+  const wanted = casesOption(args, [peerModel, ...workloads]);
+  const cases = wanted.filter((name) => name !== peerModel && !workloads.includes(name));
   const request: PeersRequest = { peers, variants: variantsOption(args) };
   const [rounds, size] = [roundsOption(args), sizeOption(args)];
-  await withPeers(io, request, async (page) => {
-    const { started } = page;
+  const begin = ({ started, chrome }: PeersPage) => {
     for (const [name, problem] of Object.entries(started.failed)) io.warn(`${name} did not start: ${problem}`);
     if (started.adapter.software) io.warn(softwareWarning);
+    return `${adapterName(started.adapter)} | ${chrome} | medians of ${rounds} rounds, everyone in turn`;
+  };
+  // Each in a page of its own: what a device holds counts from its start.
+  for (const name of wanted.filter((name) => workloads.includes(name))) {
+    await withPeers(io, request, async (page) => {
+      const heading = begin(page);
+      io.progress(`${name}: compiling and stepping`);
+      const training: TrainingComparison = await page.compareTraining(name, rounds);
+      io.progressDone();
+      io.emit({ type: 'bench-peers-training', chrome: page.chrome, adapter: page.started.adapter, training });
+      io.print(heading);
+      io.print('');
+      for (const line of trainingComparisonTable(training)) io.print(line);
+      io.print('');
+    });
+  }
+  if (!wanted.some((name) => !workloads.includes(name))) return;
+  await withPeers(io, request, async (page) => {
+    const { started } = page;
+    const heading = begin(page);
     const comparisons: OpComparison[] = [];
     for (const [at, name] of cases.entries()) {
       io.progress(name, at / cases.length);
@@ -268,7 +297,7 @@ async function benchPeers(args: Args, io: Io): Promise<void> {
     }
     io.progressDone();
     io.emit({ type: 'bench-peers', chrome: page.chrome, adapter: started.adapter, comparisons, model: whole });
-    io.print(`${adapterName(started.adapter)} | ${page.chrome} | medians of ${rounds} rounds, everyone in turn`);
+    io.print(heading);
     if (comparisons.length > 0) {
       io.print('');
       for (const line of comparisonTable(started.subjects, comparisons)) io.print(line);
