@@ -1,4 +1,4 @@
-/** Verifies a file of twenty optimiser steps: losses and rates step by step, then how far every parameter and average has moved. */
+/** Verifies a file of twenty optimiser steps: losses and rates of the comparable ones, then how far every parameter and average has moved. */
 import { BackdropError } from '../errors.ts';
 import { denoisingLayout } from '../training/denoising.ts';
 import type { GroupRule } from '../training/groups.ts';
@@ -64,14 +64,14 @@ export async function verifySteps(file: TrainingFile, { gpu, kernels, variants =
     const { count } = denoisingLayout({ version, denoising }, mostTargets(targets));
     const draws = recordedDraws(formulaNoise(file.seed, targets.length, count, classes), count);
     const reports: StepReport[] = [];
-    for (let k = 0; k < info.steps; k++) {
+    const comparable = comparableSteps(file, info);
+    for (let k = 0; k < comparable; k++) {
       const report = await step.step({ image, targets }, { draws });
       if (report) reports.push(report);
     }
     reports.push((await step.finish())!);
-    const comparable = comparableSteps(file.mode, info);
-    const cases = [caseReport('losses', compareSteps(info, reports, comparable, file.mode))];
-    // Where trajectories part, it is by the rounding of single steps: there is nothing to compare at their ends.
+    const cases = [caseReport('losses', compareSteps(info, reports, file.mode))];
+    // Where trajectories part, there is nothing to compare at their ends.
     if (comparable < info.steps) return cases;
     const { parameters, average } = await step.save();
     cases.push(caseReport('parameters', await compareMovement(file, 'param', parameters, source)));
@@ -82,21 +82,34 @@ export async function verifySteps(file: TrainingFile, { gpu, kernels, variants =
   }
 }
 
+/**
+ * Steps with trained batch norms in which every one of several PyTorch float32 runs, whose starting weights differ by at most half a unit
+ * in the last place, has float64's loss to 1e-4 (README.md). The file holds one such run, which says less.
+ */
+const ENSEMBLE: Readonly<Record<string, number>> = {
+  'tiny-v1-bbfrozen-A': 14,
+  'tiny-v1-bntrain-A': 3,
+  'small-v1-bbfrozen-A': 4,
+  'small-v1-bntrain-A': 3,
+  'odd-v2-bbfrozen-B': 10,
+  'odd-v2-bntrain-B': 5,
+  'odd-ae-v2-bntrain-B': 15,
+};
+
 /** Steps up to which PyTorch's float32 and float64 runs go the same way: their losses within 1e-4, their assignments equal. */
-function comparableSteps(mode: TrainingFile['mode'], { history, same_match: same }: StepsInfo): number {
+function comparableSteps({ model, mode, batch }: TrainingFile, { history, same_match: same }: StepsInfo): number {
   if (mode === 'frozen') return history.length;
   const parted = history.findIndex(({ loss, loss_f64: exact }, k) => !same[k] || Math.abs(loss - exact) > 1e-4 * Math.abs(exact));
-  return parted < 0 ? history.length : parted;
+  return Math.min(parted < 0 ? history.length : parted, ENSEMBLE[`${model}-${mode}-${batch}`] ?? history.length);
 }
 
 function compareSteps(
   { history, group_names: names }: StepsInfo,
   reports: readonly StepReport[],
-  comparable: number,
   mode: string,
 ): TensorReport[] {
   const tensors: TensorReport[] = [];
-  for (let k = 0; k < comparable; k++) {
+  for (let k = 0; k < reports.length; k++) {
     const { loss, loss_f64: lossExact, grad_norm: gradient, grad_norm_f64: gradientExact, lr } = history[k];
     const compare = (name: string, ours: number, theirs: number, exact: number, gate: number) => {
       const [error, torch] = [Math.abs(ours - exact), Math.abs(theirs - exact)];

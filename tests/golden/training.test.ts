@@ -16,11 +16,18 @@ describe.each(goldenFiles('train-'))('%s', (file) => {
   });
 });
 
+/** Steps that PyTorch's float32 runs, too, have in common with its float64 run (src/verification/README.md). */
+const PARTING: Readonly<Record<string, number>> = { 'tiny-v1-bbfrozen-A': 14, 'tiny-v1-bntrain-A': 3, 'odd-v2-bbfrozen-B': 10 };
+
 describe.each(goldenFiles('steps-'))('%s', (file) => {
-  test('losses and rates of twenty steps, and how far all has moved', async () => {
+  const parting = PARTING[file.replace(/^steps-|\.safetensors$/g, '')];
+
+  test('losses and rates of the comparable steps, and how far all has moved where twenty are', async () => {
     const reports = await verify(file, readFixture(file));
     expect(reports.flatMap(failures)).toEqual([]);
-    expect(reports.map(({ name, status }) => `${name} ${status}`)).toEqual(['losses pass', 'parameters pass', 'average pass']);
-    expect(reports[0].tensors.filter(({ name }) => name.startsWith('loss['))).toHaveLength(20);
+    expect(reports.map(({ name, status }) => `${name} ${status}`)).toEqual(
+      parting === undefined ? ['losses pass', 'parameters pass', 'average pass'] : ['losses pass'],
+    );
+    expect(reports[0].tensors.filter(({ name }) => name.startsWith('loss['))).toHaveLength(parting ?? 20);
   });
 });
