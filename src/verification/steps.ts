@@ -103,11 +103,7 @@ function comparableSteps({ model, mode, batch }: TrainingFile, { history, same_m
   return Math.min(parted < 0 ? history.length : parted, ENSEMBLE[`${model}-${mode}-${batch}`] ?? history.length);
 }
 
-function compareSteps(
-  { history, group_names: names }: StepsInfo,
-  reports: readonly StepReport[],
-  mode: string,
-): TensorReport[] {
+function compareSteps({ history, group_names: names }: StepsInfo, reports: readonly StepReport[], mode: string): TensorReport[] {
   const tensors: TensorReport[] = [];
   for (let k = 0; k < reports.length; k++) {
     const { loss, loss_f64: lossExact, grad_norm: gradient, grad_norm_f64: gradientExact, lr } = history[k];
