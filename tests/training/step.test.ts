@@ -1,8 +1,9 @@
 /** What a training step is made of, without a GPU. */
 import { expect, it } from 'vitest';
-import { accessesOf, lower } from '../../src/graph/lower.ts';
+import { accessesOf, checkResults, lower } from '../../src/graph/lower.ts';
 import type { ModelConfig } from '../../src/models/configs.ts';
 import { buildModel } from '../../src/models/rt-detr.ts';
+import { lowerStep } from '../../src/training/memory.ts';
 import { type StepShape, traceStep } from '../../src/training/trace.ts';
 import { LOSSES } from '../../src/training/trained-graph.ts';
 import { smallModels } from '../models/small-models.ts';
@@ -12,16 +13,13 @@ const trace = (model: ModelConfig, changes: Partial<StepShape> = {}) => traceSte
 const target = { software: true, subgroups: false, maxStorageBuffers: 8, maxWorkgroupStorage: 16384, variants: {} };
 
 it.each(['tiny-v1', 'odd-v2', 'tiny-ae-v1', 'odd-ae-v2'])('%s: every result is written, and never read by what writes another', (name) => {
-  const { graph, trained, statistics } = trace(smallModels[name]);
-  const dispatches = lower(graph, target);
-  const roots = new Set([...graph.results.values()].map((tensor) => tensor.layout().root));
-  expect(roots.size).toBe(graph.results.size);
-  const written = new Set<unknown>();
-  for (const { reads, writes } of dispatches.map(accessesOf)) {
-    for (const value of writes) written.add(value);
-    if (writes.some((value) => roots.has(value))) expect(reads.filter((value) => roots.has(value))).toEqual([]);
-  }
-  expect([...roots].every((root) => written.has(root))).toBe(true);
+  const traced = trace(smallModels[name]);
+  const { graph, trained, statistics } = traced;
+  const { dispatches, results } = lowerStep(traced, {}, target);
+  const accesses = dispatches.map(accessesOf);
+  checkResults(dispatches, accesses, results);
+  const written = new Set(accesses.flatMap(({ writes }) => writes));
+  expect([...graph.results.values()].every(({ value }) => written.has(value))).toBe(true);
   const keys = [...trained, ...statistics].flatMap(({ kernelKeys }) => kernelKeys);
   expect([...graph.results.keys()]).toEqual([LOSSES, ...keys]);
 });
