@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { detectLimit, measureBundles, measurePage, pageLimit, pageTable, sizeTable, total } from '../src/host/size.mjs';
 
 describe('bundle size', () => {
-  it('detection with all its WGSL stays within 60 KB gzipped, without anything of Node or of the tools', async () => {
+  it('detection with all its WGSL stays within 60 KiB gzipped, without anything of Node or of the tools', async () => {
     const sizes = await measureBundles();
     console.log(sizeTable(sizes).join('\n'));
     const detect = sizes.find(({ name }) => name === 'detect')!;

@@ -1,4 +1,4 @@
-// Up to seven tensors side by side: along the columns (COLUMNS = 1) or below each other, image by image,
+// Up to four tensors side by side: along the columns (COLUMNS = 1) or below each other, image by image,
 //
 //   y[image, row, column] = x_t[image, row - start, column]  or  x_t[image, row, column - start]
 //
@@ -33,29 +33,14 @@ struct Params {
   x3_pitch: u32,
   x3_batch: u32,
   end3: u32,
-  x4_offset: u32,
-  x4_pitch: u32,
-  x4_batch: u32,
-  end4: u32,
-  x5_offset: u32,
-  x5_pitch: u32,
-  x5_batch: u32,
-  end5: u32,
-  x6_offset: u32,
-  x6_pitch: u32,
-  x6_batch: u32,
-  end6: u32,
 }
 
 @group(0) @binding(0) var<storage, read> x0: array<Value>;
 @group(0) @binding(1) var<storage, read> x1: array<Value>;
 @group(0) @binding(2) var<storage, read> x2: array<Value>;
 @group(0) @binding(3) var<storage, read> x3: array<Value>;
-@group(0) @binding(4) var<storage, read> x4: array<Value>;
-@group(0) @binding(5) var<storage, read> x5: array<Value>;
-@group(0) @binding(6) var<storage, read> x6: array<Value>;
-@group(0) @binding(7) var<storage, read_write> y: array<Value>;
-@group(0) @binding(8) var<uniform> params: Params;
+@group(0) @binding(4) var<storage, read_write> y: array<Value>;
+@group(0) @binding(5) var<uniform> params: Params;
 
 // Where a tensor with `strides` (offset, batch, pitch) that begins at `start` has the element of y at `place` (image, row, column).
 fn source(place: vec3u, strides: vec3u, start: u32) -> u32 {
@@ -85,18 +70,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   }
   if (at < params.end3) {
     y[sink] = x3[source(place, vec3u(params.x3_offset, params.x3_batch, params.x3_pitch), params.end2)];
-    return;
-  }
-  if (at < params.end4) {
-    y[sink] = x4[source(place, vec3u(params.x4_offset, params.x4_batch, params.x4_pitch), params.end3)];
-    return;
-  }
-  if (at < params.end5) {
-    y[sink] = x5[source(place, vec3u(params.x5_offset, params.x5_batch, params.x5_pitch), params.end4)];
-    return;
-  }
-  if (at < params.end6) {
-    y[sink] = x6[source(place, vec3u(params.x6_offset, params.x6_batch, params.x6_pitch), params.end5)];
     return;
   }
 }

@@ -3,8 +3,8 @@ import { gzipSync } from 'node:zlib';
 import { demoBuild } from '../../esbuild.config.mjs';
 import { root, wgslEsbuild } from './wgsl-plugin.mjs';
 
-/** Most that detection may take, all WGSL included: 60 KB. */
-export const detectLimit = 60_000;
+/** Most that detection may take, all WGSL included: 60 KiB. */
+export const detectLimit = 60 * 1024;
 /** Most JavaScript that the demo page may load to detect, gzipped: 100 KB. */
 export const pageLimit = 100_000;
 

@@ -39,7 +39,7 @@ export const concatOperation: Operation<ConcatAttributes> = {
   },
 };
 
-const slots = [0, 1, 2, 3, 4, 5, 6] as const;
+const slots = [0, 1, 2, 3] as const;
 
 type SlotFields = Record<`x${(typeof slots)[number]}_${'offset' | 'pitch' | 'batch'}` | `end${(typeof slots)[number]}`, number>;
 

@@ -99,20 +99,6 @@ describe('PyTorch', () => {
     // Steady state: nothing is created, and one read-back a step.
     expect({ created, readbacks }).toEqual({ created: 0, readbacks: given.steps });
   });
-
-  it('ten steps with batch norms in training mode behind a frozen backbone, and running statistics after twenty', async () => {
-    const { given, file } = await golden('steps-tiny-v1-bbfrozen-A', { ...tiny, freezeNorm: 'backbone' });
-    const { reports, state } = await run(given);
-    expect(reports.length).toBe(20);
-    // From step 14 on we are further from float64 than 20 times PyTorch's own distance, and do not know why: src/training/README.md.
-    for (const { step, loss } of reports.slice(0, 10)) {
-      const { loss: loss32, loss_f64 } = file.info.history[step];
-      expect(Math.abs(loss - loss_f64), `loss of step ${step}`).toBeLessThan(Math.max(1e-4 * loss_f64, 20 * Math.abs(loss32 - loss_f64)));
-    }
-    const compared = movements(file, given, state);
-    expect(compared.length).toBeGreaterThan(5);
-    for (const { name, error, movement } of compared) expect(Math.sqrt(error / movement), name).toBeLessThan(2e-2);
-  });
 });
 
 describe('bits', () => {
