@@ -15,7 +15,7 @@ import type { GradientRule } from '../graph/autodiff.ts';
 import type { Dispatch, Node, Operation, Target, Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
-import { type Conv2dAttributes, columnLanes, isDepthwise, mapSize, QUADS, REGISTERS, tiles, windowParams } from './convolution.ts';
+import { type Conv2dAttributes, isDepthwise, mapSize, QUADS, REGISTERS, tiles, windowParams } from './convolution.ts';
 import { partials } from './part-sums.ts';
 import { sumToShape } from './pointwise.ts';
 
@@ -192,7 +192,9 @@ function weightTile(variant: WeightVariant, n: number, k: number, taps: number):
     return { lanes: 8 * Math.ceil(quads / workgroups / 2), workgroups };
   }
   if (variant === 'registers') {
-    const { blocks, lanes } = columnLanes(k, REGISTERS);
+    const columns = Math.ceil(k / 2);
+    const blocks = Math.ceil(columns / 8);
+    const lanes = Math.ceil(columns / blocks);
     return { lanes, workgroups: (lanes * blocks * taps * Math.ceil(n / 8)) / 64 };
   }
   return { lanes: 0, workgroups: Math.ceil((taps * (variant === 'direct' ? Math.ceil(n / 4) : n) * k) / 64) };
