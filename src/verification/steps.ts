@@ -94,6 +94,8 @@ const ENSEMBLE: Readonly<Record<string, number>> = {
   'odd-v2-bbfrozen-B': 10,
   'odd-v2-bntrain-B': 5,
   'odd-ae-v2-bntrain-B': 15,
+  'tiny-ae-v1-bbfrozen-A': 16,
+  'tiny-ae-v1-bntrain-A': 17,
 };
 
 /** Steps up to which PyTorch's float32 and float64 runs go the same way: their losses within 1e-4, their assignments equal. */
