@@ -18,8 +18,8 @@
 // loads for 256 multiply-adds. Lane q loads rows q, q + 4, q + 8, q + 12; its accumulator 4 i + j belongs to row
 // 4 i + (q ^ j). A partial sum covers at most 512 products and is then added to the total.
 //
-// Grid: x = ceil(pixels of phase 0 / (1024 / COLUMN_LANES)), y = ceil(n4 / COLUMN_LANES), z = images * stride_h * stride_w.
-// COLUMN_LANES: 4, 8, 16, 32 or 64; the least that is no less than n4, at most 16, wastes least.
+// Grid: x = ceil(pixels of phase 0 / (16 * ROW_TILES)), y = ceil(n4 / COLUMN_LANES), z = images * stride_h * stride_w.
+// COLUMN_LANES, a multiple of 4, times ROW_TILES threads, at most 64.
 //
 // Hooks: prologue sees each value of g that is loaded (pixel: in the output image, k: the channel vec4), before the zeros
 // outside the image are put in; epilogue sees each value of dX (row: the pixel in the image, column: the channel vec4).
@@ -29,6 +29,7 @@ enable subgroups;
 alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 16u;
+override ROW_TILES: u32 = 4u;
 override PHASES: bool = true; // false: no stride, a row is a pixel
 
 const K_BLOCK = 128u; // vec4f of channels, over the taps of one kernel row, in a partial sum
@@ -171,12 +172,12 @@ fn store(v: Value, image: u32, row: u32, column: u32, phase: Phase) {
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(COLUMN_LANES * ROW_TILES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let phases = params.stride_h * params.stride_w;
   let image = group.z / phases;
   let phase = phase_of(group.z % phases);
-  let row = (group.x * (64u / COLUMN_LANES) + local / COLUMN_LANES) * 16u;
+  let row = (group.x * ROW_TILES + local / COLUMN_LANES) * 16u;
   let column = group.y * COLUMN_LANES + local % COLUMN_LANES;
   let lane = local % 4u; // in the quad
   let mine = row + lane;

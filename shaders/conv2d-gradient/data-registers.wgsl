@@ -17,8 +17,8 @@
 // Each thread holds 8 rows x 8 channels (two vec4f) of dX in registers; per step of 4 output channels it reads 8 vec4f of g and
 // 8 vec4f of w for 256 multiply-adds. A partial sum covers at most 512 products and is then added to the total.
 //
-// Grid: x = ceil(pixels of phase 0 / (512 / COLUMN_LANES)), y = ceil(n4 / (2 * COLUMN_LANES)), z = images * stride_h * stride_w.
-// COLUMN_LANES: a power of two, 1 to 64; about n4 / 2, at most 8, wastes least.
+// Grid: x = ceil(pixels of phase 0 / (8 * ROW_TILES)), y = ceil(n4 / (2 * COLUMN_LANES)), z = images * stride_h * stride_w.
+// COLUMN_LANES times ROW_TILES threads, at most 64.
 //
 // Hooks: prologue sees each value of g that is loaded (pixel: in the output image, k: the channel vec4), before the zeros
 // outside the image are put in; epilogue sees each value of dX (row: the pixel in the image, column: the channel vec4).
@@ -26,6 +26,7 @@
 alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 8u;
+override ROW_TILES: u32 = 8u;
 override PHASES: bool = true; // false: no stride, a row is a pixel
 
 const K_BLOCK = 128u; // vec4f of channels, over the taps of one kernel row, in a partial sum
@@ -168,12 +169,12 @@ fn store(v: Value, image: u32, row: u32, column: u32, phase: Phase) {
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(COLUMN_LANES * ROW_TILES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let phases = params.stride_h * params.stride_w;
   let image = group.z / phases;
   let phase = phase_of(group.z % phases);
-  let row = (group.x * (64u / COLUMN_LANES) + local / COLUMN_LANES) * 8u;
+  let row = (group.x * ROW_TILES + local / COLUMN_LANES) * 8u;
   let column = group.y * (2u * COLUMN_LANES) + local % COLUMN_LANES;
   let n0 = min(column, params.n4 - 1u); // reads stay inside w; only real columns are stored
   let n1 = min(column + COLUMN_LANES, params.n4 - 1u);

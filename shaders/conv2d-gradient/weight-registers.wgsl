@@ -13,13 +13,16 @@
 // n4 = input channels / 4, k4 = output channels / 4. Offsets, pitches and counts are in vec4f.
 //
 // This variant: no barriers, no workgroup memory, no subgroups: it runs everywhere. Each thread holds 8 input x 8 output
-// channels of one tap: four vec4f loads for 64 multiply-adds. Neighbouring threads read neighbouring vec4f of g and the same of x.
+// channels of one tap: four vec4f loads for 64 multiply-adds. Its input channels are two neighbouring vec4f, its output
+// channels two that are COLUMN_LANES apart: neighbouring threads read neighbouring vec4f of g and the same of x. Threads are counted
+// over COLUMN_LANES, input channels, taps, blocks of 2 * COLUMN_LANES columns and parts, in this order, so that few channels leave none
+// idle.
 //
-// With BIAS = 1 the workgroups of the first input channels add up g itself as well, on the way through `bias_tap`: each part's
+// With BIAS = 1 the threads of the first input channels add up g itself as well, on the way through `bias_tap`: each part's
 // copy has room for the bias's gradient.
 //
-// Grid: x = ceil(n4 / (128 / COLUMN_LANES)), y = ceil(k4 / (2 * COLUMN_LANES)), z = taps * parts.
-// COLUMN_LANES: a power of two, 1 to 64.
+// Grid: count = ceil(ceil(k4 / (2 * COLUMN_LANES)) * COLUMN_LANES * ceil(n4 / 2) * taps * parts / 64) workgroups, x = min(count, 65535),
+// y = ceil(count / x). COLUMN_LANES: 1 to 64.
 
 alias Value = vec4f;
 
@@ -110,14 +113,27 @@ fn store(at: u32, c: u32, v0: Value, v1: Value, v2: Value, v3: Value) {
 }
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  let kernel_tap = group.z / params.parts;
-  let part = group.z % params.parts;
-  let lanes = 64u / COLUMN_LANES; // threads along the input channels
-  let row = group.x * 2u * lanes + local / COLUMN_LANES; // vec4f of input channels: this one and `lanes` further
-  let column = group.y * 2u * COLUMN_LANES + local % COLUMN_LANES; // of output channels: this one and COLUMN_LANES further
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) workgroups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let thread = (group.y * workgroups.x + group.x) * 64u + local;
+  let lane = thread % COLUMN_LANES;
+  let high = (params.n4 + 1u) / 2u; // threads for a tap's input channels
+  let taps = params.kernel_h * params.kernel_w;
+  let tap_row = thread / COLUMN_LANES % (high * taps);
+  let across = (params.k4 + 2u * COLUMN_LANES - 1u) / (2u * COLUMN_LANES);
+  let block = thread / COLUMN_LANES / (high * taps); // of output channels, over all parts
+  let part = block / across;
+  if (part >= params.parts) {
+    return;
+  }
+  let kernel_tap = tap_row / high;
+  let row = tap_row % high * 2u; // vec4f of input channels: this one and the next
+  let column = block % across * 2u * COLUMN_LANES + lane; // of output channels: this one and COLUMN_LANES further
   let c0 = min(row, params.n4 - 1u); // reads stay inside; only real weights are stored
-  let c1 = min(row + lanes, params.n4 - 1u);
+  let c1 = min(row + 1u, params.n4 - 1u);
   let k0 = min(column, params.k4 - 1u);
   let k1 = min(column + COLUMN_LANES, params.k4 - 1u);
   let tap = vec2u(kernel_tap / params.kernel_w * params.dilation_h, kernel_tap % params.kernel_w * params.dilation_w);
@@ -183,12 +199,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let at = params.y_offset + part * params.y_part + kernel_tap * params.y_batch + column;
   if (column < params.k4) {
     store(at, row, t0_0, t1_0, t2_0, t3_0);
-    store(at, row + lanes, t4_0, t5_0, t6_0, t7_0);
+    store(at, row + 1u, t4_0, t5_0, t6_0, t7_0);
     if (with_bias) { y[params.bias_offset + part * params.y_part + column] = bias_total_0; }
   }
   if (column + COLUMN_LANES < params.k4) {
     store(at + COLUMN_LANES, row, t0_1, t1_1, t2_1, t3_1);
-    store(at + COLUMN_LANES, row + lanes, t4_1, t5_1, t6_1, t7_1);
+    store(at + COLUMN_LANES, row + 1u, t4_1, t5_1, t6_1, t7_1);
     if (with_bias) { y[params.bias_offset + part * params.y_part + column + COLUMN_LANES] = bias_total_1; }
   }
 }

@@ -13,8 +13,8 @@
 // Each thread holds 8 rows x 8 columns (two vec4f) of y in registers; per channel it reads 8 scalars of a and two vec4f of w for
 // 64 multiply-adds. COLUMN_LANES adjacent threads share rows and read adjacent vec4f of w. No barriers, no subgroups.
 //
-// Grid: x = ceil(rows_per_image / (512 / COLUMN_LANES)), y = ceil(n4 / (2 * COLUMN_LANES)), z = images.
-// COLUMN_LANES: a power of two, 1 to 64; about n4 / 2, at most 8, wastes least.
+// Grid: x = ceil(rows_per_image / (8 * ROW_TILES)), y = ceil(n4 / (2 * COLUMN_LANES)), z = images.
+// COLUMN_LANES times ROW_TILES threads, at most 64.
 //
 // Hooks: prologue sees each scalar of a that is loaded (pixel: the input pixel in the image, k: its channel), before the
 // padding's zeros are put in; epilogue sees each output vec4 after the bias (row: the output pixel in the image,
@@ -23,6 +23,7 @@
 alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 4u;
+override ROW_TILES: u32 = 16u;
 
 struct Params {
   rows_per_image: u32, // output height * output width
@@ -129,10 +130,10 @@ fn store(v: Value, image: u32, row: u32, column: u32) {
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(COLUMN_LANES * ROW_TILES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let image = group.z;
-  let row = (group.x * (64u / COLUMN_LANES) + local / COLUMN_LANES) * 8u;
+  let row = (group.x * ROW_TILES + local / COLUMN_LANES) * 8u;
   let column = group.y * (2u * COLUMN_LANES) + local % COLUMN_LANES;
   let n4 = params.n4;
   let n0 = min(column, n4 - 1u); // reads stay inside w; only real columns are stored

@@ -14,8 +14,8 @@
 // 4 i + (q ^ j). Each thread holds 16 rows x 4 columns of y and reads 4 scalars of a and one vec4f of w for 64 multiply-adds.
 // Four threads with consecutive indices, from a multiple of four, must form a quad; the subgroup size does not matter.
 //
-// Grid: x = ceil(rows_per_image / (1024 / COLUMN_LANES)), y = ceil(n4 / COLUMN_LANES), z = images.
-// COLUMN_LANES: 4, 8, 16, 32 or 64; the least that is no less than n4, at most 16, wastes least.
+// Grid: x = ceil(rows_per_image / (16 * ROW_TILES)), y = ceil(n4 / COLUMN_LANES), z = images.
+// COLUMN_LANES, a multiple of 4, times ROW_TILES threads, at most 64.
 //
 // Hooks: prologue sees each scalar of a that is loaded (pixel: the input pixel in the image, k: its channel), before the
 // padding's zeros are put in; epilogue sees each output vec4 after the bias (row: the output pixel in the image,
@@ -26,6 +26,7 @@ enable subgroups;
 alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 8u;
+override ROW_TILES: u32 = 8u;
 
 struct Params {
   rows_per_image: u32, // output height * output width
@@ -132,10 +133,10 @@ fn store(v: Value, image: u32, row: u32, column: u32) {
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(COLUMN_LANES * ROW_TILES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let image = group.z;
-  let row = (group.x * (64u / COLUMN_LANES) + local / COLUMN_LANES) * 16u;
+  let row = (group.x * ROW_TILES + local / COLUMN_LANES) * 16u;
   let column = group.y * COLUMN_LANES + local % COLUMN_LANES;
   let lane = local % 4u; // in the quad
   let mine = row + lane;

@@ -15,8 +15,8 @@
 // w enters as 4x4 blocks, so that an update is one line: y's vec4f += block * a's vec4f. A partial sum covers at most 512
 // products and is then added to the total: float32 error stays that of a blocked sum, not of a serial one.
 //
-// Grid: x = ceil(rows_per_image / (512 / COLUMN_LANES)), y = ceil(n4 / (2 * COLUMN_LANES)), z = images.
-// COLUMN_LANES: a power of two, 1 to 64; about n4 / 2, at most 8, wastes least.
+// Grid: x = ceil(rows_per_image / (8 * ROW_TILES)), y = ceil(n4 / (2 * COLUMN_LANES)), z = images.
+// COLUMN_LANES times ROW_TILES threads, at most 64.
 //
 // Hooks: prologue sees each value of a that is loaded (pixel: the input pixel in the image, k: the channel vec4), before
 // the padding's zeros are put in; epilogue sees each output value after the bias (row: the output pixel in the image,
@@ -25,6 +25,7 @@
 alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 8u;
+override ROW_TILES: u32 = 8u;
 
 const K_BLOCK = 128u; // vec4f of channels, over the taps of one kernel row, in a partial sum
 
@@ -138,10 +139,10 @@ fn store(v: Value, image: u32, row: u32, column: u32) {
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(COLUMN_LANES * ROW_TILES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let image = group.z;
-  let row = (group.x * (64u / COLUMN_LANES) + local / COLUMN_LANES) * 8u;
+  let row = (group.x * ROW_TILES + local / COLUMN_LANES) * 8u;
   let column = group.y * (2u * COLUMN_LANES) + local % COLUMN_LANES;
   let n4 = params.n4;
   let n0 = min(column, n4 - 1u); // reads stay inside w; only real columns are stored

@@ -21,8 +21,8 @@
 // w enters as 4x4 blocks, so that an update is one line: y's vec4f += block * a's vec4f. A partial sum covers at most 512
 // products and is then added to the total: float32 error stays that of a blocked sum, not of a serial one.
 //
-// Grid: x = ceil(rows_per_image / (1024 / COLUMN_LANES)), y = ceil(n4 / COLUMN_LANES), z = images.
-// COLUMN_LANES: 4, 8, 16, 32 or 64; the least that is no less than n4, at most 16, wastes least.
+// Grid: x = ceil(rows_per_image / (16 * ROW_TILES)), y = ceil(n4 / COLUMN_LANES), z = images.
+// COLUMN_LANES, a multiple of 4, times ROW_TILES threads, at most 64.
 //
 // Hooks: prologue sees each value of a that is loaded (pixel: the input pixel in the image, k: the channel vec4), before
 // the padding's zeros are put in; epilogue sees each output value after the bias (row: the output pixel in the image,
@@ -33,6 +33,7 @@ enable subgroups;
 alias Value = vec4f;
 
 override COLUMN_LANES: u32 = 16u;
+override ROW_TILES: u32 = 4u;
 
 const K_BLOCK = 128u; // vec4f of channels, over the taps of one kernel row, in a partial sum
 
@@ -146,10 +147,10 @@ fn store(v: Value, image: u32, row: u32, column: u32) {
   }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(COLUMN_LANES * ROW_TILES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   let image = group.z;
-  let row = (group.x * (64u / COLUMN_LANES) + local / COLUMN_LANES) * 16u;
+  let row = (group.x * ROW_TILES + local / COLUMN_LANES) * 16u;
   let column = group.y * COLUMN_LANES + local % COLUMN_LANES;
   let lane = local % 4u; // in the quad
   let mine = row + lane;

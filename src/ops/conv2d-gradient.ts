@@ -15,7 +15,7 @@ import type { GradientRule } from '../graph/autodiff.ts';
 import type { Dispatch, Node, Operation, Target, Tensor } from '../graph/graph.ts';
 import { launch } from '../graph/launch.ts';
 import { elements, fold, fusion, inVectors, layoutParams, nodeTensors, type Unit } from './common.ts';
-import { type Conv2dAttributes, isDepthwise, mapSize, QUADS, REGISTERS, tiles, windowParams } from './convolution.ts';
+import { type Conv2dAttributes, columnLanes, isDepthwise, mapSize, QUADS, REGISTERS, tiles, windowParams } from './convolution.ts';
 import { partials } from './part-sums.ts';
 import { sumToShape } from './pointwise.ts';
 
@@ -100,9 +100,9 @@ const MOST_PIXELS = 2048;
  * Parts of the sum over pixels: enough for `wanted` workgroups in all, when a part has `workgroups`, and none too long; no
  * more than that, since each costs a copy of the weights, written and read.
  */
-function partsFor(pixels: number, weights: number, taps: number, workgroups: number, target: Target): number {
+function partsFor(pixels: number, weights: number, workgroups: number, target: Target): number {
   const wanted = target.software ? 32 : 2048;
-  const most = Math.min(Math.floor(MOST_SCRATCH / (4 * weights)), Math.floor(65535 / taps), Math.ceil(pixels / LEAST_PIXELS));
+  const most = Math.min(Math.floor(MOST_SCRATCH / (4 * weights)), 65535, Math.ceil(pixels / LEAST_PIXELS));
   return Math.max(1, Math.min(Math.max(Math.ceil(wanted / workgroups), Math.ceil(pixels / MOST_PIXELS)), most));
 }
 
@@ -128,8 +128,8 @@ export const conv2dWeightGradientOperation: Operation<WeightAttributes> = {
     const { variant, unit } = weightVariant(node, context.target);
     const n = dw.rows; // input channels, or a depthwise convolution's multiplier
     const k = dw.columns / unit;
-    const tile = weightTile(variant, n, k, taps);
-    const chunk = Math.ceil(pixels / partsFor(pixels, dw.size, taps, tile.workgroups, context.target));
+    const { lanes, workgroups } = weightTile(variant, n, k, taps);
+    const chunk = Math.ceil(pixels / partsFor(pixels, dw.size, workgroups, context.target));
     const parts = Math.ceil(pixels / chunk);
     const alone = parts === 1 && node.outputs.length === 1;
     const y = alone ? dw : partials(context, node.outputs, parts);
@@ -152,20 +152,21 @@ export const conv2dWeightGradientOperation: Operation<WeightAttributes> = {
       out_width: outWidth,
       ...windowParams(a),
     };
-    const [gx, gy] = [tile.grid[0], tile.grid[1]];
     const BIAS = a.biasTap === null ? 0 : 1;
-    const common = { bind: { x, g, y }, flops: 2 * pixels * dw.size };
+    const [gx, gy] = fold(Math.ceil(variant === 'registers' ? workgroups * parts : workgroups));
+    const grid = [gx, gy, variant === 'registers' ? 1 : parts] as const;
+    const common = { bind: { x, g, y }, flops: 2 * pixels * dw.size, grid };
     if (variant === 'direct') {
       const params = { ...uniforms, k, n, groups: a.groups };
-      return [launch(weightDirect, { ...common, ...elements(unit), params, constants: { BIAS }, grid: [gx, gy, parts] })];
+      return [launch(weightDirect, { ...common, ...elements(unit), params, constants: { BIAS } })];
     }
     if (variant === 'depthwise') {
       const params = { ...uniforms, m: n, n: k };
-      return [launch(weightDepthwise, { ...common, ...elements(unit), params, constants: { BIAS }, grid: [gx, gy, parts] })];
+      return [launch(weightDepthwise, { ...common, ...elements(unit), params, constants: { BIAS } })];
     }
-    const constants = { ...tile.constants, BIAS };
-    const dense = { ...common, params: { ...uniforms, k4: k, n4: n / 4 }, constants, grid: [gx, gy, taps * parts] as const };
-    return [launch(variant === 'quads' ? weightQuads : weightRegisters, dense)];
+    const params = { ...uniforms, k4: k, n4: n / 4 };
+    if (variant === 'quads') return [launch(weightQuads, { ...common, params, constants: { LANES: lanes, BIAS } })];
+    return [launch(weightRegisters, { ...common, params, constants: { COLUMN_LANES: lanes, BIAS } })];
   },
 };
 
@@ -182,14 +183,19 @@ function weightVariant(node: Node<WeightAttributes>, target: Target): { variant:
   return { variant: denseVariant(target), unit: 4 };
 }
 
-/** Workgroups of a part. */
-function weightTile(variant: WeightVariant, n: number, k: number, taps: number) {
-  if (variant === 'direct' || variant === 'depthwise') {
-    const [gx, gy] = fold(Math.ceil((taps * (variant === 'direct' ? Math.ceil(n / 4) : n) * k) / 64));
-    return { grid: [gx, gy], constants: { COLUMN_LANES: 0 }, workgroups: gx * gy };
+/** What a variant's shader calls lanes, and workgroups of a part, whole ones unless a workgroup may hold several parts. */
+function weightTile(variant: WeightVariant, n: number, k: number, taps: number): { lanes: number; workgroups: number } {
+  if (variant === 'quads') {
+    const quads = Math.ceil((taps * n) / 16) * Math.ceil(k / 4);
+    const workgroups = Math.ceil(quads / 16);
+    // As few as do, in pairs: subgroups of software adapters have 4 or 8 lanes.
+    return { lanes: 8 * Math.ceil(quads / workgroups / 2), workgroups };
   }
-  const { grid, constants } = tiles(n, k, taps, variant === 'quads' ? QUADS : REGISTERS);
-  return { grid, constants, workgroups: grid[0] * grid[1] * grid[2] };
+  if (variant === 'registers') {
+    const { blocks, lanes } = columnLanes(k, REGISTERS);
+    return { lanes, workgroups: (lanes * blocks * taps * Math.ceil(n / 8)) / 64 };
+  }
+  return { lanes: 0, workgroups: Math.ceil((taps * (variant === 'direct' ? Math.ceil(n / 4) : n) * k) / 64) };
 }
 
 /** Gradient of conv2d or linear with respect to its input of `shape`, from that of its output, `g`. */

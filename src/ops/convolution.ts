@@ -45,23 +45,26 @@ export interface ThreadTile {
   /** Rows and columns (vec4f) of the output that one thread computes. */
   rows: number;
   columns: number;
-  /** Bounds of COLUMN_LANES, the threads that share rows. */
-  least?: number;
+  /** COLUMN_LANES, the threads that share rows: a multiple of `unit`, at most `widest`. */
+  unit: number;
   widest: number;
 }
 
-export const QUADS: ThreadTile = { rows: 16, columns: 1, least: 4, widest: 16 };
-export const REGISTERS: ThreadTile = { rows: 8, columns: 2, widest: 8 };
+export const QUADS: ThreadTile = { rows: 16, columns: 1, unit: 4, widest: 16 };
+export const REGISTERS: ThreadTile = { rows: 8, columns: 2, unit: 1, widest: 8 };
 
-/** Workgroups of 64 threads for `rows` x n columns (vec4f), with no more lanes across than it has columns for. */
-export function tiles(
-  rows: number,
-  n: number,
-  depth: number,
-  tile: ThreadTile,
-): { grid: [number, number, number]; constants: { COLUMN_LANES: number } } {
-  let lanes = tile.least ?? 1;
-  while (lanes < tile.widest && lanes * tile.columns < n) lanes *= 2;
-  const high = (64 / lanes) * tile.rows;
-  return { grid: [Math.ceil(rows / high), Math.ceil(n / (lanes * tile.columns)), depth], constants: { COLUMN_LANES: lanes } };
+/** Threads in blocks of equal width for n columns (vec4f), as few in a block as do. */
+export function columnLanes(n: number, { columns, unit, widest }: ThreadTile): { blocks: number; lanes: number } {
+  const units = Math.ceil(n / (columns * unit));
+  const blocks = Math.ceil((units * unit) / widest);
+  return { blocks, lanes: Math.ceil(units / blocks) * unit };
+}
+
+/** Workgroups of up to 64 threads for `rows` x n columns (vec4f), with no more threads than there is work for. */
+export function tiles(rows: number, n: number, depth: number, tile: ThreadTile) {
+  const { blocks, lanes } = columnLanes(n, tile);
+  const high = Math.ceil(rows / tile.rows);
+  const most = Math.floor(64 / lanes);
+  const grid: [number, number, number] = [Math.ceil(high / most), blocks, depth];
+  return { grid, constants: { COLUMN_LANES: lanes, ROW_TILES: Math.min(high, most) } };
 }

@@ -128,6 +128,8 @@ async function check(c: Case, { window, ...options }: Run = {}): Promise<Checked
   const exchanged = Float64Array.from(expected.w.value);
   [exchanged[0], exchanged[w.length - 1]] = [exchanged[w.length - 1], exchanged[0]];
   refuse('dw', { ...expected.w, value: exchanged });
+  // Weights one row further: an input channel or a tap mistaken for the next.
+  refuse('dw', { ...expected.w, value: expected.w.value.map((_, i, all) => all[(i + out) % all.length]) });
   // The last output pixel left out.
   const dropped = g.map((v, i) => (i >= g.length - out ? 0 : v));
   const without = reference(c, x, w, dropped);
@@ -170,6 +172,11 @@ const cases: [string, Case][] = [
   ['depthwise, multiplier 9', of([2, 8, 6, 8], 72, 3, { padding: [1, 1], groups: 8 })],
   ['depthwise, odd, multiplier 3', of([2, 8, 6, 5], 15, 3, { padding: [1, 1], groups: 5 })],
   ['many pixels', of([2, 48, 48, 4], 4, 3, { padding: [1, 1] })],
+  // How weight gradients pack threads: taps that share a quad or a workgroup, tiles cut by the last tap, parts that end in mid-line.
+  ['12 channels to 12', of([2, 13, 21, 12], 12, 3, { padding: [1, 1] })],
+  ['24 channels to 28, stride 2', of([2, 15, 19, 24], 28, 3, { stride: [2, 2], padding: [1, 1] })],
+  ['8 channels to 96', of([1, 9, 10, 8], 96, 3, { padding: [1, 1] })],
+  ['1x1 of few channels in many parts', of([1, 23, 31, 4], 12, 1)],
 ];
 
 describe.each([
