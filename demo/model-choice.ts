@@ -4,7 +4,8 @@ import { bytes, element, make, percent, setChip } from './dom.ts';
 import { inputSizes, type OpenRequest } from './engine.ts';
 import { deleteModel, modelByAddress, storageEstimate, storedModels } from './storage.ts';
 
-export const embeddedModel = 'model/association-detr-nano.safetensors';
+const embeddedName = 'association-detr-nano';
+export const embeddedModel = `model/${embeddedName}.safetensors`;
 
 export class ModelChoice {
   readonly #app: App;
@@ -33,6 +34,7 @@ export class ModelChoice {
     app.on('model', (model) => {
       const report = model?.messages.map((message) => make('li', {}, message)) ?? [];
       element('report').replaceChildren(...report);
+      element('painted-only').hidden = (app.modelFile?.name ?? embeddedName) !== embeddedName;
       setChip('model-name', model ? `${model.name} at ${model.size.join(' × ')}` : 'no model');
       element('tensors').replaceChildren();
     });
@@ -58,7 +60,7 @@ export class ModelChoice {
     if (!file) return;
     this.address = null;
     element<HTMLSelectElement>('architecture').value = '';
-    await this.#open({ file, name: 'association-detr-nano' });
+    await this.#open({ file, name: embeddedName });
   }
 
   openFile(file: File): Promise<void> {

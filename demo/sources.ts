@@ -24,6 +24,7 @@ const maxItems = 500;
 
 /** COCO labels of the sample scenes, which also name them. */
 export const sampleLabels = 'samples/test.json';
+const photographs = ['cat.jpg', 'coffee.jpg'];
 
 /** Of a folder only the pictures; the rest is somebody else's. */
 const picturesOf = (files: readonly File[]): File[] => files.filter(({ type }) => type.startsWith('image/'));
@@ -103,9 +104,10 @@ export class Sources {
     const response = await fetch(sampleLabels);
     if (!response.ok) return;
     const { images } = (await response.json()) as { images: readonly { file_name: string }[] };
-    for (const { file_name: name } of images) {
-      const answer = await fetch(`samples/${name}`);
-      if (answer.ok) this.#add(await answer.blob(), name);
+    const paths = [...images.map(({ file_name: name }) => name), ...photographs.map((name) => `photographs/${name}`)];
+    for (const path of paths) {
+      const answer = await fetch(`samples/${path}`);
+      if (answer.ok) this.#add(await answer.blob(), path.slice(path.indexOf('/') + 1));
     }
     if (this.items[0] && !this.#app.picture) await this.choose(this.items[0]);
   }

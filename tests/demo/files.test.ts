@@ -62,8 +62,8 @@ describe('saving', () => {
     await tab.click('#save-all');
     expect(await tab.page.$eval('#saving button[value=yolo]', (button) => (button as HTMLButtonElement).disabled)).toBe(true);
     const all = JSON.parse((await press('json')).content.toString());
-    expect(all.length).toBe(8);
-    expect(new Set(all.map(({ image }: { image: string }) => image)).size).toBe(8);
+    expect(all.length).toBe(10);
+    expect(new Set(all.map(({ image }: { image: string }) => image)).size).toBe(10);
     await tab.click('#save-all');
   });
 });
@@ -128,7 +128,7 @@ describe('a folder', () => {
     copyFileSync(join(samples, 'README.md'), join(folder, 'notes.md'));
     await tab.looking(() => tab.upload('#folder', folder));
     const names = await tab.page.$$eval('#strip button', (buttons) => buttons.map(({ title }) => title));
-    expect(names.slice(8).sort()).toEqual(['first.jpg', 'second.jpg']);
+    expect(names.slice(10).sort()).toEqual(['first.jpg', 'second.jpg']);
   });
 });
 

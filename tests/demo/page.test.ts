@@ -41,7 +41,7 @@ describe('what is shown', () => {
   it('looks at a sample without a click', async () => {
     await demo.ready(tab);
     expect(await tab.asked('detect')).toBe(1);
-    expect((await strip()).length).toBe(8);
+    expect((await strip()).length).toBe(10);
     expect(await tab.text('#model-name')).toContain('association-detr-nano');
     if (existsSync(embeddedModel)) {
       expect(await tab.text('#count')).toMatch(/^\d+ objects?$/);
@@ -143,7 +143,7 @@ const hand = (kind: 'drop' | 'paste', name: string) =>
 describe('ways in', () => {
   it('takes many pictures from the picker', async () => {
     await tab.looking(() => tab.upload('#image', picture('pasture.jpg'), picture('regatta.jpg')));
-    expect((await strip()).slice(8)).toEqual(['pasture.jpg', 'regatta.jpg']);
+    expect((await strip()).slice(10)).toEqual(['pasture.jpg', 'regatta.jpg']);
     expect(await shown()).toContain('pasture.jpg');
   });
 
@@ -218,6 +218,7 @@ describe('bad input', () => {
   it('detects again after all of it, with weights of one’s own', async () => {
     await tab.looking(async () => tab.upload('#weights', await demo.formulaWeights()));
     expect(await tab.text('#report')).toMatch(/tensors loaded/);
+    expect(await tab.page.$('#painted-only:not([hidden])')).toBe(null);
     expect(tab.errors).toEqual([]);
   });
 });
