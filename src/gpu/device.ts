@@ -95,6 +95,8 @@ export class Gpu {
       this.check();
       return result;
     } catch (error) {
+      // A map may be refused a moment before the loss of its device is told.
+      if (!this.#failure && !this.#closed) await Promise.race([failed.catch(() => {}), new Promise((done) => setTimeout(done, 200))]);
       this.check();
       throw error;
     } finally {

@@ -4,9 +4,14 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdtempSync, openAsBlob, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { JSHandle } from 'puppeteer';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openSafetensors } from '../../src/checkpoints/safetensors.ts';
+import { parseCommand } from '../../src/host/args.ts';
+import { train } from '../../src/host/commands/train.ts';
+import { createIo } from '../../src/host/io.ts';
 import { writeScenes } from '../../src/host/scenes.ts';
+import { PageSession } from '../../src/host/session.ts';
 import { setup } from '../../src/host/setup.mjs';
 import { root } from '../../src/host/wgsl-plugin.mjs';
 import { readRunFacts } from '../../src/training/run-files.ts';
@@ -110,6 +115,18 @@ async function intact(run: string): Promise<void> {
   }
 }
 
+/** As a driver's reset does it, in mid-run. */
+async function destroyDevices({ chrome }: PageSession): Promise<void> {
+  const [page] = await chrome.browser.pages();
+  const devices = await page.queryObjects(await page.evaluateHandle(() => GPUDevice.prototype));
+  await page.evaluate(
+    (all) => {
+      for (const device of all) device.destroy();
+    },
+    devices as JSHandle<GPUDevice[]>,
+  );
+}
+
 // Each compiles every kernel anew, on a busy machine for minutes.
 describe('a run', { timeout: 600_000 }, () => {
   beforeAll(async () => {
@@ -204,6 +221,68 @@ describe('a run', { timeout: 600_000 }, () => {
         .map((line) => ({ ...JSON.parse(line), seconds: 0, waited: 0 }));
     expect(logged('mine')).toEqual(logged('straight'));
     expect(readdirSync(at('mine')).filter((name) => /partial|lock|tmp/.test(name))).toEqual([]);
+  });
+
+  it('whose GPU device is destroyed goes on likewise', async () => {
+    const files = new Map(['page.js', 'loader-worker.js'].map((name) => [name, readFileSync(join(root, 'dist/host', name))]));
+    const launch = PageSession.launch.bind(PageSession);
+    const sessions: PageSession[] = [];
+    const launched = vi.spyOn(PageSession, 'launch').mockImplementation(async (options) => {
+      const session = await launch({ ...options, files });
+      sessions.push(session);
+      return session;
+    });
+    let err = '';
+    let destroyed: Promise<void> | undefined;
+    const stream = (take: (text: string) => void) =>
+      ({
+        write: (text: string) => {
+          take(text);
+          return true;
+        },
+      }) as NodeJS.WriteStream;
+    const stdout = stream((text) => {
+      if (text.includes('"type":"step"')) destroyed ??= destroyDevices(sessions[0]);
+    });
+    const stderr = stream((text) => {
+      err += text;
+    });
+    const io = createIo({ json: true, debug: false, signal: new AbortController().signal, stdout, stderr });
+    const args = ['--data', at('data'), '-c', at('tiny.json'), '--out', at('destroyed'), '--json'];
+    try {
+      expect(await train.run(parseCommand(train.spec, args), io)).toBe(0);
+    } finally {
+      launched.mockRestore();
+    }
+    await destroyed;
+    expect(err).toMatch(/GPU device was lost \(destroyed\).*\n?.*Starting again from the last save \(attempt 1 of 3\)/);
+    expect(sessions.length).toBe(2);
+    expect(await hashes('destroyed')).toEqual(await hashes('straight'));
+  });
+
+  it('ends at a number that is not finite, names the step, and stores nothing of it', async () => {
+    const weights = readFileSync(at('straight', 'last.safetensors'));
+    const start = 8 + Number(weights.readBigUInt64LE(0));
+    const header = JSON.parse(weights.toString('utf8', 8, start)) as Record<string, { data_offsets: [number, number] }>;
+    // Finite, but no sum with it is.
+    weights.writeFloatLE(3e38, start + header['backbone.conv1.conv1_1.conv.weight'].data_offsets[0]);
+    writeFileSync(at('huge.safetensors'), weights);
+    const { code, err } = await run(
+      'train',
+      '--data',
+      'data',
+      '--weights',
+      'huge.safetensors',
+      '--size',
+      '64',
+      '--batch',
+      '1',
+      '--out',
+      'nan',
+    );
+    expect(code).toBe(1);
+    expect(err).toMatch(/E_TRAIN_NAN: In step 0 .+ had a number that is not finite; no parameter has changed/);
+    expect(readdirSync(at('nan')).filter((name) => name.endsWith('.safetensors'))).toEqual([]);
   });
 
   it('is evaluated as it was validated; below --min-ap the exit code is 1', async () => {
