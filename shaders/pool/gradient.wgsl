@@ -79,6 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
         sum += v / f32(cells);
       } else {
         let highest = y[params.y_offset + group.z * params.y_batch + window * params.y_pitch + column];
+        if (!any(own == highest)) { continue; }
         var passed = select(Value(), v, own == highest);
         let x1 = min(left + params.kernel_w, params.in_width + params.pad_w);
         for (var cy = y0; cy <= py; cy++) {
