@@ -89,14 +89,14 @@ export async function verifySteps(file: TrainingFile, { gpu, kernels, variants =
 const ENSEMBLE: Readonly<Record<string, number>> = {
   'tiny-ae-v1-frozen-A': 5,
   'small-v1-frozen-A': 9,
-  'tiny-v1-bbfrozen-A': 14,
+  'tiny-v1-bbfrozen-A': 6,
   'tiny-v1-bntrain-A': 3,
   'small-v1-bbfrozen-A': 4,
   'small-v1-bntrain-A': 3,
-  'odd-v2-bbfrozen-B': 10,
+  'odd-v2-bbfrozen-B': 9,
   'odd-v2-bntrain-B': 5,
   'odd-ae-v2-bntrain-B': 15,
-  'tiny-ae-v1-bbfrozen-A': 16,
+  'tiny-ae-v1-bbfrozen-A': 7,
   'tiny-ae-v1-bntrain-A': 17,
 };
 

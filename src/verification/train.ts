@@ -227,7 +227,7 @@ async function compareGradients(
   for (const [name, error] of Object.entries(recorded)) {
     const parameter = byName.get(name);
     const ours = parameter?.toPyTorch(parameter.kernelKeys.map((key) => results.get(key)!)) ?? null;
-    reports.push(await compareGradient(source, name, ours, error, total, zero.has(name) ? null : sum));
+    reports.push(await compareGradient(source, name, ours, error, total, mode, zero.has(name) ? null : sum));
   }
   reports.push(compareTotal(sum, mode, info.grad_total_rel_l2 as number));
   return reports;
