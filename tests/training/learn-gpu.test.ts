@@ -8,11 +8,12 @@ import type { TrainerAnswer, TrainerCase } from './trainer.page.ts';
 
 /** An easy corner of Scenes: one object a picture, larger than usual, of two kinds that look and live differently. */
 const easy = { seed: 3, side: 64, objects: 1, larger: 4, kinds: ['bus', 'airplane'] };
-const model = modelConfig('association-detr-nano', {
-  ...{ ...tinyNano, name: 'small', baseWidth: 12, queries: 10, denoising: 20, classes: 2 },
-  ...{ encoderHidden: 64, encoderFfn: 128, decoderHidden: 64, decoderFfn: 128 },
-  associationEncoder: { ...tinyNano.associationEncoder, dim: 64, headDim: 32, ffnHidden: 64 },
-});
+const model = (decoderLayers: number) =>
+  modelConfig('association-detr-nano', {
+    ...{ ...tinyNano, name: 'small', decoderLayers, baseWidth: 12, queries: 10, denoising: 20, classes: 2 },
+    ...{ encoderHidden: 64, encoderFfn: 128, decoderHidden: 64, decoderFfn: 128 },
+    associationEncoder: { ...tinyNano.associationEncoder, dim: 64, headDim: 32, ffnHidden: 64 },
+  });
 
 const config = (epochs: number, steps: number, rate: number): TrainerCase['config'] => ({
   ...{ epochs, batch: 4, accumulate: 1, size: [64, 64], maxTargets: 1, seed: 7 },
@@ -25,17 +26,16 @@ const config = (epochs: number, steps: number, rate: number): TrainerCase['confi
 async function learn(request: TrainerCase): Promise<{ ap: number; ap50: number }> {
   const { reason, events } = await page.call<TrainerAnswer>('trainer', request);
   expect(reason).toBe('finished');
-  console.log(events.flatMap((event) => (event.type === 'validation' ? [event.evaluation.stats.slice(0, 3)] : [])));
   const [stats] = events.flatMap((event) => (event.type === 'validation' ? [event.evaluation.stats] : []));
   return { ap: stats[0], ap50: stats[1] };
 }
 
 it('a small model that knows nothing learns four pictures by heart', async () => {
   const pictures = await scenePictures({ ...easy, train: 4, validation: 0 });
-  expect((await learn({ model, pictures, config: config(200, 500, 1e-3) })).ap).toBeGreaterThanOrEqual(0.9);
+  expect((await learn({ model: model(2), pictures, config: config(200, 500, 1e-3) })).ap).toBeGreaterThanOrEqual(0.9);
 }, 900_000);
 
 it('and finds things in scenes that it has not seen', async () => {
-  const pictures = await scenePictures({ ...easy, train: 600, validation: 60 });
-  expect((await learn({ model, pictures, config: config(4, 600, 1.5e-3) })).ap50).toBeGreaterThanOrEqual(0.5);
+  const pictures = await scenePictures({ ...easy, train: 400, validation: 50 });
+  expect((await learn({ model: model(1), pictures, config: config(2, 200, 1.5e-3) })).ap50).toBeGreaterThanOrEqual(0.5);
 }, 900_000);
