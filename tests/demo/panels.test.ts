@@ -239,8 +239,8 @@ describe('the model’s file', () => {
       };
     });
     await tab.looking(() => tab.set('#size', '256'));
-    expect(await tab.text('#report')).toMatch(/192 × 192 is the largest input that fits.*no room/);
-    expect(await tab.text('#model-name')).toContain('192 × 192');
+    await tab.until('#report', /192 × 192 is the largest input that fits.*no room/);
+    await tab.until('#model-name', /192 × 192/);
   });
 });
 
