@@ -24,6 +24,7 @@ const maxItems = 500;
 
 /** COCO labels of the sample scenes, which also name them. */
 export const sampleLabels = 'samples/test.json';
+/** Beside the scenes, for weights that know photographs (samples/README.md). */
 const photographs = ['cat.jpg', 'coffee.jpg'];
 
 /** Of a folder only the pictures; the rest is somebody else's. */

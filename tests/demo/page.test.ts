@@ -42,6 +42,7 @@ describe('what is shown', () => {
     await demo.ready(tab);
     expect(await tab.asked('detect')).toBe(1);
     expect((await strip()).length).toBe(10);
+    expect(await tab.page.$('#painted-only:not([hidden])')).not.toBe(null);
     expect(await tab.text('#model-name')).toContain('association-detr-nano');
     if (existsSync(embeddedModel)) {
       expect(await tab.text('#count')).toMatch(/^\d+ objects?$/);
